@@ -1,0 +1,462 @@
+//! CEL expressions over an event or a response: compiled once, evaluated to yes, no or an error.
+//! An error is never a yes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::common::ast::{Expr, IdedExpr};
+use cel::{Context, Program, Value as Cel};
+use serde_json::Value;
+
+/// Names that an expression about an event may use.
+pub const EVENT_ROOTS: &[&str] = &["event", "result", "previous", "with"];
+/// Names that an expression about a response may use.
+pub const RESPONSE_ROOTS: &[&str] = &["status", "headers", "body", "json"];
+
+/// Functions of the CEL standard library that this build evaluates.
+const FUNCTIONS: &[&str] = &[
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "bytes",
+    "double",
+    "int",
+    "uint",
+    "type",
+    "dyn",
+];
+
+/// A compiled expression.
+pub struct Expression {
+    text: String,
+    program: Program,
+    reads: Vec<FieldPath>,
+}
+
+/// A field that an expression or template reads: a root name and the keys below it, `result.score`.
+pub type FieldPath = Vec<String>;
+
+/// Why a text is no expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadExpression {
+    pub message: String,
+    /// Column in the expression, from 1, where it is known.
+    pub column: Option<usize>,
+    pub hint: Option<String>,
+}
+
+/// What expressions see, converted once and used for each of them.
+pub struct Scope {
+    roots: Vec<(&'static str, Cel)>,
+}
+
+impl Expression {
+    /// Compiles `text`, which may name only `roots`.
+    pub fn compile(text: &str, roots: &[&str]) -> Result<Self, BadExpression> {
+        // The parser panics on a few malformed texts: a panic is an error in relay.toml, not ours.
+        let compiled = std::panic::catch_unwind(|| Program::compile(text));
+        let program = match compiled {
+            Ok(Ok(program)) => program,
+            Ok(Err(errors)) => return Err(syntax_error(&errors)),
+            Err(_) => return Err(BadExpression::plain("cannot be parsed")),
+        };
+        let mut found = Names::default();
+        found.walk(program.expression(), &mut Vec::new());
+        if let Some(name) = found
+            .names
+            .iter()
+            .find(|name| !roots.contains(&name.as_str()))
+        {
+            return Err(BadExpression {
+                message: format!("unknown name `{name}`"),
+                column: text.find(name.as_str()).map(|at| at + 1),
+                hint: Some(format!("an expression here may use {}", roots.join(", "))),
+            });
+        }
+        if let Some(name) = found
+            .functions
+            .iter()
+            .find(|name| !FUNCTIONS.contains(&name.as_str()))
+        {
+            return Err(BadExpression {
+                message: format!("unknown function `{name}`"),
+                column: text.find(name.as_str()).map(|at| at + 1),
+                hint: Some(format!("there are {}", FUNCTIONS.join(", "))),
+            });
+        }
+        if found.presence_test {
+            return Err(BadExpression {
+                message: "`has()` says nothing here: every field is defined, a missing one is null"
+                    .to_owned(),
+                column: text.find("has(").map(|at| at + 1),
+                hint: Some("compare with null instead: `result.score != null`".to_owned()),
+            });
+        }
+        found.reads.sort();
+        found.reads.dedup();
+        Ok(Self {
+            text: text.to_owned(),
+            program,
+            reads: found.reads,
+        })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The fields that it reads.
+    pub fn reads(&self) -> &[FieldPath] {
+        &self.reads
+    }
+
+    /// Evaluates to true or false. The error names fields and types, never values.
+    pub fn test(&self, scope: &Scope) -> Result<bool, String> {
+        let mut context = Context::default();
+        for (name, value) in &scope.roots {
+            context.add_variable_from_value(*name, value.clone());
+        }
+        match self.program.execute(&context) {
+            Ok(Cel::Bool(answer)) => Ok(answer),
+            Ok(other) => Err(format!("it is a {}, not true or false", type_name(&other))),
+            Err(error) => Err(without_values(&error)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Expression({})", self.text)
+    }
+}
+
+impl BadExpression {
+    fn plain(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            column: None,
+            hint: None,
+        }
+    }
+}
+
+impl Scope {
+    /// Converts `values` and makes every field of `reads` that they lack null.
+    pub fn new<'a>(
+        values: &[(&'static str, &Value)],
+        reads: impl IntoIterator<Item = &'a FieldPath>,
+    ) -> Self {
+        let reads: Vec<&[String]> = reads.into_iter().map(Vec::as_slice).collect();
+        let roots = values
+            .iter()
+            .map(|(name, value)| (*name, convert(value, &below(&reads, name))))
+            .collect();
+        Self { roots }
+    }
+}
+
+/// The tails of those paths that start with `name`.
+fn below<'a>(reads: &[&'a [String]], name: &str) -> Vec<&'a [String]> {
+    reads
+        .iter()
+        .filter_map(|path| path.split_first())
+        .filter(|(first, rest)| *first == name && !rest.is_empty())
+        .map(|(_, rest)| rest)
+        .collect()
+}
+
+/// Every number becomes a double, so that 5 and 5.0 compare alike wherever they come from.
+fn convert(value: &Value, reads: &[&[String]]) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(bit) => Cel::Bool(*bit),
+        Value::Number(number) => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Cel::String(Arc::new(text.clone())),
+        Value::Array(items) => Cel::List(Arc::new(
+            items.iter().map(|item| convert(item, &[])).collect(),
+        )),
+        Value::Object(fields) => {
+            let mut map: HashMap<String, Cel> = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), convert(value, &below(reads, name))))
+                .collect();
+            for first in reads.iter().filter_map(|path| path.first()) {
+                map.entry(first.clone()).or_insert(Cel::Null);
+            }
+            Cel::Map(map.into())
+        }
+    }
+}
+
+fn type_name(value: &Cel) -> &'static str {
+    match value {
+        Cel::List(_) => "list",
+        Cel::Map(_) => "map",
+        Cel::Int(_) | Cel::UInt(_) | Cel::Float(_) => "number",
+        Cel::String(_) => "text",
+        Cel::Bytes(_) => "bytes",
+        Cel::Bool(_) => "bool",
+        Cel::Null => "null",
+        _ => "value of another type",
+    }
+}
+
+/// Engine errors can quote operands, and operands come from the payload.
+fn without_values(error: &cel::ExecutionError) -> String {
+    use cel::ExecutionError as E;
+    match error {
+        E::NoSuchOverload(overload) => {
+            let operator = overload.function().trim_matches('_');
+            format!(
+                "{} cannot be applied to {}",
+                operator,
+                overload.argument_types().join(" and ")
+            )
+        }
+        E::NoSuchKey(key) => format!("there is no key `{key}`"),
+        E::UndeclaredReference(name) => format!("there is no name `{name}`"),
+        E::UnexpectedType { got, want } => format!("it needs a {want} and got a {got}"),
+        E::UnsupportedBinaryOperator(operator, left, right) => {
+            format!(
+                "{operator} cannot be applied to {} and {}",
+                type_name(left),
+                type_name(right)
+            )
+        }
+        E::IndexOutOfBounds(_) => "an index is past the end of its list".to_owned(),
+        E::DivisionByZero(_) | E::RemainderByZero(_) => "division by zero".to_owned(),
+        E::Overflow(..) => "a number is too large".to_owned(),
+        _ => "the expression cannot be evaluated on these types".to_owned(),
+    }
+}
+
+fn syntax_error(errors: &cel::ParseErrors) -> BadExpression {
+    let Some(first) = errors.errors.first() else {
+        return BadExpression::plain("cannot be parsed");
+    };
+    let message = first.msg.split(" expecting {").next().unwrap_or(&first.msg);
+    let column = usize::try_from(first.pos.1)
+        .ok()
+        .filter(|column| *column > 0);
+    BadExpression {
+        message: message.to_owned(),
+        column,
+        hint: None,
+    }
+}
+
+/// What an expression names, collected from its tree.
+#[derive(Default)]
+struct Names {
+    names: Vec<String>,
+    functions: Vec<String>,
+    reads: Vec<FieldPath>,
+    presence_test: bool,
+}
+
+impl Names {
+    fn walk(&mut self, node: &IdedExpr, bound: &mut Vec<String>) {
+        match &node.expr {
+            Expr::Ident(name) => self.name(name, bound),
+            Expr::Select(select) => {
+                self.presence_test |= select.test;
+                match path(node) {
+                    Some(fields) if !bound.contains(&fields[0]) => {
+                        self.name(&fields[0], bound);
+                        self.reads.push(fields);
+                    }
+                    _ => self.walk(&select.operand, bound),
+                }
+            }
+            Expr::Call(call) => {
+                let is_name = call
+                    .func_name
+                    .starts_with(|c: char| c.is_ascii_alphabetic());
+                if is_name && !self.functions.contains(&call.func_name) {
+                    self.functions.push(call.func_name.clone());
+                }
+                if let Some(fields) = path(node).filter(|fields| !bound.contains(&fields[0])) {
+                    self.reads.push(fields);
+                }
+                for part in call.target.iter().map(|target| &**target).chain(&call.args) {
+                    self.walk(part, bound);
+                }
+            }
+            Expr::List(list) => list
+                .elements
+                .iter()
+                .for_each(|element| self.walk(element, bound)),
+            Expr::Map(map) => self.walk_map(&map.entries, bound),
+            Expr::Comprehension(each) => {
+                self.walk(&each.iter_range, bound);
+                self.walk(&each.accu_init, bound);
+                let outer = bound.len();
+                bound.extend([each.iter_var.clone(), each.accu_var.clone()]);
+                bound.extend(each.iter_var2.clone());
+                for part in [&each.loop_cond, &each.loop_step, &each.result] {
+                    self.walk(part, bound);
+                }
+                bound.truncate(outer);
+            }
+            Expr::Struct(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn walk_map(&mut self, entries: &[cel::common::ast::IdedEntryExpr], bound: &mut Vec<String>) {
+        for entry in entries {
+            if let cel::common::ast::EntryExpr::MapEntry(entry) = &entry.expr {
+                self.walk(&entry.key, bound);
+                self.walk(&entry.value, bound);
+            }
+        }
+    }
+
+    fn name(&mut self, name: &str, bound: &[String]) {
+        let known = self.names.iter().any(|n| n == name) || bound.iter().any(|n| n == name);
+        if !known && !name.starts_with('@') {
+            self.names.push(name.to_owned());
+        }
+    }
+}
+
+/// `a.b.c` or `a["b"].c` as its keys; None for anything else.
+fn path(node: &IdedExpr) -> Option<FieldPath> {
+    match &node.expr {
+        Expr::Ident(name) => Some(vec![name.clone()]),
+        Expr::Select(select) if !select.test => {
+            let mut fields = path(&select.operand)?;
+            fields.push(select.field.clone());
+            Some(fields)
+        }
+        Expr::Call(call) if call.func_name == "_[_]" => {
+            let [target, key] = call.args.as_slice() else {
+                return None;
+            };
+            let Expr::Literal(cel::common::ast::LiteralValue::String(key)) = &key.expr else {
+                return None;
+            };
+            let mut fields = path(target)?;
+            fields.push(key.inner().to_owned());
+            Some(fields)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn test(text: &str) -> Result<bool, String> {
+        let expression =
+            Expression::compile(text, EVENT_ROOTS).map_err(|bad| format!("compile: {bad}"))?;
+        let result = json!({
+            "score": 5.12, "whole": 5, "none": null, "name": "Žofie", "list": ["a", "b"],
+            "nested": {"deep": {"x": 1}}, "decided": true
+        });
+        let event = json!({"type": "interview.submitted", "revision": 2, "changed": ["score"]});
+        let values = [
+            ("result", &result),
+            ("event", &event),
+            ("previous", &Value::Null),
+            ("with", &json!({})),
+        ];
+        expression.test(&Scope::new(&values, expression.reads()))
+    }
+
+    #[test]
+    fn numbers_compare_as_doubles_whatever_they_look_like() {
+        for yes in [
+            "result.score >= 5",
+            "result.whole == 5.0",
+            "5 == result.whole",
+            "result.whole in [5, 6]",
+            "event.revision == 2",
+        ] {
+            assert_eq!(test(yes), Ok(true), "{yes}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_null_at_any_depth_of_known_maps() {
+        for yes in [
+            "result.nope == null",
+            "result['nope'] == null",
+            "result.nested.deep.y == null",
+            "with.nope == null",
+        ] {
+            assert_eq!(test(yes), Ok(true), "{yes}");
+        }
+    }
+
+    #[test]
+    fn lists_and_their_variables_work() {
+        assert_eq!(test("result.list.exists(x, x == 'a')"), Ok(true));
+        assert_eq!(
+            test("result.list.all(item, size(item) == 1) && 'score' in event.changed"),
+            Ok(true)
+        );
+        assert_eq!(test("result.list.exists(x, x == result.name)"), Ok(false));
+    }
+
+    #[test]
+    fn an_error_is_no_answer_and_names_types_not_values() {
+        assert_eq!(
+            test("result.none > 4"),
+            Err("> cannot be applied to null_type and int".to_owned())
+        );
+        assert_eq!(
+            test("result.score"),
+            Err("it is a number, not true or false".to_owned())
+        );
+        let error = test("result.name + 1 == 2").expect_err("text and number");
+        assert!(!error.contains("Žofie"), "{error}");
+        assert!(test("previous.score > 1").is_err());
+    }
+
+    #[test]
+    fn unknown_names_functions_and_has_are_errors_with_a_column() {
+        let bad = |text| Expression::compile(text, EVENT_ROOTS).expect_err(text);
+        assert_eq!(
+            (
+                bad("reslt.score > 1").message.as_str(),
+                bad("reslt.score > 1").column
+            ),
+            ("unknown name `reslt`", Some(1))
+        );
+        assert_eq!(
+            bad("1 == 1 && lower(result.name) == 'x'").message,
+            "unknown function `lower`"
+        );
+        assert!(bad("has(result.score)").hint.is_some());
+        assert_eq!(bad("result.score >=").column, Some(16));
+        assert!(Expression::compile("status == 200", EVENT_ROOTS).is_err());
+        assert!(Expression::compile("status == 200 && json.ok == false", RESPONSE_ROOTS).is_ok());
+    }
+
+    #[test]
+    fn every_listed_function_is_there() {
+        for text in [
+            "size(result.list) == 2",
+            "result.name.contains('of')",
+            "result.name.startsWith('Ž')",
+            "result.name.endsWith('e')",
+            "result.name.matches('^Ž')",
+            "string(result.whole) == '5'",
+            "double('1.5') == 1.5",
+            "int(result.score) == 5",
+            "uint(5) == 5u",
+            "bytes('a') == b'a'",
+            "dyn(1) == 1",
+            "type(1) == type(2)",
+        ] {
+            assert_eq!(test(text), Ok(true), "{text}");
+        }
+    }
+}

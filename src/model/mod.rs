@@ -1,0 +1,19 @@
+//! The words of the product as types: no I/O, no clock, no policy.
+
+mod attempt;
+mod delivery;
+mod event;
+mod id;
+mod page;
+mod rate;
+mod secret;
+mod verdict;
+
+pub use attempt::{Attempt, EXCERPT_BYTES};
+pub use delivery::{Budget, Delivery, LaneState, LastCharge, State, UnknownState};
+pub use event::{Event, EventType, FieldDigests, Name, RouteError, Subject, SubjectError};
+pub use id::{BadId, DeliveryId, EventId, Mint};
+pub use page::{BadCursor, Cursor, Limit, Page};
+pub use rate::{BadRate, Rate};
+pub use secret::Secret;
+pub use verdict::Verdict;

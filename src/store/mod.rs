@@ -1,0 +1,149 @@
+//! What the relay asks of a store, in the words of the field. Each method is one whole transaction;
+//! a store never decides, it only answers whether the plan that it was given still fits.
+
+mod plan;
+mod query;
+pub mod sqlite;
+
+pub use plan::{
+    AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, NewDelivery, Outcome,
+    Placed, Receipt, Replay, Replayed, Settled, Settlement, Since, Unconfirmed, Waiting, Work,
+};
+pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+
+/// The key of a store's digests: made when the store is made, never shown.
+#[derive(Clone)]
+pub struct StoreKey([u8; 32]);
+
+/// A store that keeps events, deliveries, attempts, revisions and receipts.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The key that this store's digests are made with.
+    fn key(&self) -> &StoreKey;
+
+    /// Deliveries in state waiting, over all destinations. Answered from memory.
+    fn waiting(&self) -> u64;
+
+    /// Writes an event, its payload, deliveries and supersessions, durably, if the plan still fits.
+    async fn accept(&self, plan: AcceptPlan) -> Result<AcceptOutcome, StoreError>;
+
+    /// Remembers that the acknowledgement of `event` could not be written, so that one later body
+    /// with these digests is its retry. The event stays its subject's business whatever comes after.
+    async fn mark_unconfirmed(
+        &self,
+        event: EventId,
+        fields: FieldDigests,
+    ) -> Result<(), StoreError>;
+
+    /// Takes that mark away; true for the one caller that found it.
+    async fn take_unconfirmed(&self, event: EventId) -> Result<bool, StoreError>;
+
+    /// Takes the lanes of these destinations, as far as this relay may have them.
+    async fn lease(&self, destinations: &[Name]) -> Result<Vec<Lease>, StoreError>;
+
+    /// Keeps how a lane stands, so that it outlives a restart.
+    async fn save_lane(&self, lane: LaneRecord) -> Result<(), StoreError>;
+
+    /// The oldest deliveries of a destination that may go out at `now`, by due time. With `ordered`,
+    /// one whose subject has an earlier delivery waiting here is left out.
+    async fn due(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+        ordered: bool,
+    ) -> Result<Due, StoreError>;
+
+    /// Everything an attempt needs; None where the delivery is not waiting any more.
+    async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError>;
+
+    /// Records an attempt and what came of it.
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError>;
+
+    /// Makes up to `limit` waiting retries of a destination due (again at the time they were created
+    /// for, so that the oldest go first); answers how many.
+    async fn release(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
+
+    /// Puts a final delivery back to waiting with a fresh budget.
+    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError>;
+
+    /// One event with its payload, revisions, deliveries and attempts.
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, filter: EventFilter, limit: Limit) -> Result<Page<Event>, StoreError>;
+
+    /// Deliveries, newest first, without attempts.
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        limit: Limit,
+    ) -> Result<Page<Delivery>, StoreError>;
+
+    /// How many deliveries each destination has in each state, and since when the oldest waits.
+    async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError>;
+
+    /// Proves that a write would succeed now.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Finishes what is queued, writes the log back into the file and lets the store go.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// A fault of the store. The caller's request is sound: it may be tried again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No space left, read-only, I/O error, locked: passes by itself or by an operator's hand.
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+    /// The store's content is damaged or not what this version wrote.
+    #[error("the store cannot be trusted: {0}")]
+    Corrupt(String),
+    /// Written by a newer version of the relay.
+    #[error(
+        "the store has schema {found}, this relay knows schemas up to {known}; start the newer relay that wrote it"
+    )]
+    Newer { found: u32, known: u32 },
+    /// Another relay has it.
+    #[error(
+        "another relay already uses this store ({0}); stop it first, or give each relay its own store.url"
+    )]
+    InUse(String),
+    /// The lane has another owner by now: what this relay wanted to write is void.
+    #[error("this relay no longer owns the lane of the delivery")]
+    Fenced,
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreKey {
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes, for keyed digests.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreKey(…)")
+    }
+}
+
+/// A payload as it was received, shared between deliveries.
+pub type Payload = Bytes;

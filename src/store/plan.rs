@@ -1,0 +1,231 @@
+//! What goes into a store and what comes back: plans, work, settlements.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::{Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, LaneState, Name};
+
+/// An event that is to be accepted, with everything that follows from it.
+#[derive(Clone, Debug)]
+pub struct AcceptPlan {
+    /// `event.revision` is one more than the revision that the plan was made against.
+    pub event: Event,
+    /// The bytes as received.
+    pub payload: Bytes,
+    /// Keyed digests of the payload's top-level fields.
+    pub fields: FieldDigests,
+    /// In the order of the routes that named them; the delivery's number is its position.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to be created with its event.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    pub destination: Name,
+    pub route: Name,
+    /// Why it is skipped from the start; None for waiting.
+    pub skipped: Option<String>,
+    pub due_at: Timestamp,
+    /// Waiting deliveries of the same source, subject and destination become superseded.
+    pub supersedes: bool,
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug)]
+pub enum AcceptOutcome {
+    Accepted(Accepted),
+    /// The subject's latest revision is not the one that the plan was made against: plan again.
+    Stale(Head),
+}
+
+/// An event that is on disk.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// One for each planned delivery, in order.
+    pub placed: Vec<Placed>,
+    /// Deliveries that were waiting and are superseded now.
+    pub superseded: Vec<(Name, DeliveryId)>,
+    /// The subject, as `Waiting::subject` has it.
+    pub subject: Option<u64>,
+}
+
+/// Where a new delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub id: DeliveryId,
+    /// It is waiting, and no earlier delivery of its subject waits at the same destination.
+    pub ready: bool,
+}
+
+/// The latest revision of a subject.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub event: EventId,
+    pub revision: u32,
+    pub fields: FieldDigests,
+    /// None once retention or erasure took it.
+    pub payload: Option<Bytes>,
+    /// Events of this subject whose acknowledgement could not be written. Nearly always empty.
+    pub unconfirmed: Vec<Unconfirmed>,
+}
+
+/// An event whose acknowledgement could not be written.
+#[derive(Clone, Debug)]
+pub struct Unconfirmed {
+    pub event: EventId,
+    pub revision: u32,
+    pub fields: FieldDigests,
+}
+
+/// The number under which a relay owns a lane; a settlement under an older one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub u64);
+
+/// A lane that this relay owns, as it was left.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub fence: Fence,
+    pub lane: LaneRecord,
+}
+
+/// How a lane stands, as far as it must outlive a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRecord {
+    pub destination: Name,
+    /// Healthy, open or blocked.
+    pub state: LaneState,
+    /// Paused by an operator's command, whatever `state` says.
+    pub paused: bool,
+    /// Why it is not healthy; empty where it is.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How long the lane had stood still in all up to `since`.
+    pub stood_still: Duration,
+}
+
+/// What is due at a destination.
+#[derive(Clone, Debug, Default)]
+pub struct Due {
+    pub items: Vec<Waiting>,
+    /// There may be more that is due: the limit was reached, or some wait behind their subject's first.
+    pub more: bool,
+    /// When the next delivery becomes due that is not due yet.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A waiting delivery, as a lane keeps it: small, without its payload.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub id: DeliveryId,
+    /// A number that is the same for all events of one source and subject; None without a subject.
+    pub subject: Option<u64>,
+    pub revision: u32,
+    pub due_at: Timestamp,
+    pub created_at: Timestamp,
+    pub budget: Budget,
+}
+
+/// What `previous` and `changed` are reckoned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The revision before the event's own.
+    PreviousRevision,
+    /// The last revision that this destination was sent.
+    LastSent,
+}
+
+/// Everything an attempt needs.
+#[derive(Clone, Debug)]
+pub struct Work {
+    pub event: Event,
+    pub destination: Name,
+    pub route: Name,
+    /// The `webhook-id` to send: the delivery's id, unless it was replayed under a new one.
+    pub webhook_id: DeliveryId,
+    pub payload: Bytes,
+    /// Payload of the revision that [`Since`] names; None where there is none or it is gone.
+    pub previous: Option<Bytes>,
+    /// Fields that changed since that revision, over every revision between.
+    pub changed: Vec<String>,
+    /// What this destination gave back for an earlier revision of the subject.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a destination gave back to find the thing again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The note's id, the message's ts.
+    pub value: String,
+    /// Base URL and channel under which it was given: elsewhere it means nothing.
+    pub scope: String,
+}
+
+/// An attempt and what came of it.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub delivery: DeliveryId,
+    pub fence: Fence,
+    /// None where nothing was sent (the request could not be made).
+    pub attempt: Option<Attempt>,
+    pub outcome: Outcome,
+    pub at: Timestamp,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The destination took it. A warning is kept as the delivery's `last_error`.
+    Delivered {
+        receipt: Option<Receipt>,
+        warning: Option<String>,
+    },
+    /// Another try later. With `supersedable`, it is superseded instead where a newer delivery of its
+    /// subject that is not skipped exists at the same destination.
+    Waiting {
+        due_at: Timestamp,
+        reason: String,
+        budget: Budget,
+        supersedable: bool,
+    },
+    /// Given up.
+    Dead { reason: String },
+    /// A required field is null.
+    Skipped { reason: String },
+}
+
+/// How a delivery stands once settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub state: crate::model::State,
+}
+
+/// How to put a final delivery back to waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay {
+    pub now: Timestamp,
+    /// Also where the destination already got a newer revision.
+    pub force: bool,
+    /// Under another `webhook-id`.
+    pub new_id: bool,
+}
+
+/// What became of a replay.
+#[derive(Clone, Debug)]
+pub enum Replayed {
+    Waiting {
+        destination: Name,
+    },
+    /// No such delivery.
+    Unknown,
+    /// It is waiting already.
+    NotFinal,
+    /// The destination already got this newer revision of the subject.
+    Older {
+        sent: u32,
+    },
+    /// The payload is gone.
+    NoPayload,
+}

@@ -1,0 +1,69 @@
+//! What is asked of a store by people: filters and answers.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::{Cursor, Delivery, Event, EventId, EventType, Name, State};
+
+/// Which events to list. Every part that is set must hold.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    pub event_type: Option<EventType>,
+    pub source: Option<String>,
+    pub subject: Option<String>,
+    /// All events of every subject that ever named this candidate.
+    pub candidate: Option<String>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
+    pub cursor: Option<Cursor>,
+}
+
+/// Which deliveries to list. Every part that is set must hold.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    pub state: Option<State>,
+    pub destination: Option<String>,
+    pub route: Option<String>,
+    pub event: Option<EventId>,
+    /// Created at this time or later.
+    pub since: Option<Timestamp>,
+    /// Created before this time.
+    pub until: Option<Timestamp>,
+    pub cursor: Option<Cursor>,
+}
+
+/// One event with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct EventDetail {
+    pub event: Event,
+    /// None once retention or erasure took it.
+    pub payload: Option<Bytes>,
+    /// With attempts.
+    pub deliveries: Vec<Delivery>,
+    /// All revisions of the subject, oldest first, the newest 500 at most.
+    pub revisions: Vec<Revision>,
+}
+
+/// One revision of a subject.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    pub event: EventId,
+    pub revision: u32,
+    pub event_type: EventType,
+    pub changed: Vec<String>,
+    pub received_at: Timestamp,
+}
+
+/// How many deliveries a destination has in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    pub destination: Name,
+    pub state: State,
+    pub count: u64,
+    /// For waiting: the due time of the one that has been due longest; None where none is due.
+    pub oldest_due: Option<Timestamp>,
+    /// For waiting: when the oldest was created.
+    pub oldest_created: Option<Timestamp>,
+}
