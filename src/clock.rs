@@ -111,7 +111,7 @@ impl ManualClock {
         let later = (inner.now, u64::MAX);
         let still_asleep = inner.sleepers.split_off(&later);
         for (_, sleeper) in std::mem::replace(&mut inner.sleepers, still_asleep) {
-            drop(sleeper.send(()));
+            let _gone_is_fine = sleeper.send(());
         }
     }
 
