@@ -3,8 +3,10 @@
 pub mod clock;
 pub mod destination;
 pub mod dispatch;
+pub mod doorbell;
 pub mod expr;
 pub mod http;
+pub mod limiter;
 pub mod model;
 pub mod retry;
 pub mod route;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::after;
-use crate::model::{Budget, LastCharge};
+use crate::model::{Budget, LastCharge, after};
 
 /// A destination's `retry`.
 #[derive(Clone, Debug, PartialEq)]
