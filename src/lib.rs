@@ -12,4 +12,5 @@ pub mod retry;
 pub mod route;
 pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

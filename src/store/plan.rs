@@ -12,7 +12,7 @@ use crate::model::{Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, La
 #[derive(Clone, Debug)]
 pub struct AcceptPlan {
     /// `event.revision` is one more than the revision that the plan was made against.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The bytes as received.
     pub payload: Bytes,
     /// Keyed digests of the payload's top-level fields.
