@@ -103,8 +103,9 @@ impl Lane {
         };
         match until {
             Ok(entry) => {
-                self.probing |= self.breaker.trouble().is_some();
-                Step::Start { entry, probe: self.probing }
+                let probe = self.breaker.trouble().is_some();
+                self.probing |= probe;
+                Step::Start { entry, probe }
             }
             Err(until) => Step::Wait { until: earlier(until, self.window.wake()) },
         }

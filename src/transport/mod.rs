@@ -1,5 +1,9 @@
 //! Sending a request and reading what comes back, behind a trait so that tests can script it.
 
+mod client;
+
+pub use client::NetworkTransport;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
