@@ -1,6 +1,7 @@
 //! mojito-relay: a durable webhook relay and fan-out gateway. ARCHITECTURE.md shows the house.
 
 pub mod clock;
+pub mod config;
 pub mod destination;
 pub mod dispatch;
 pub mod doorbell;
