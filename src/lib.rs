@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod doorbell;
 pub mod expr;
 pub mod http;
+pub mod intake;
 pub mod limiter;
 pub mod model;
 pub mod retry;

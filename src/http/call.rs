@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::model::{DeliveryId, EventId};
+use crate::model::{DeliveryId, EventId, Name};
 
 /// Longest name of a source that is looked up, in bytes.
 const MAX_NAME: usize = 128;
@@ -22,18 +22,16 @@ pub enum IngressCall<'a> {
 }
 
 /// What operators may ask for. HEAD counts as GET: the server leaves the body out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminCall {
     /// `GET /`
-    Dashboard,
+    Index,
     /// `GET /healthz`
     Health,
     /// `GET /readyz`
     Ready,
     /// `GET /metrics`
     Metrics,
-    /// `GET /openapi.json`
-    OpenApi,
     /// `GET /api/v1/status`
     Status,
     /// `GET /api/v1/events`
@@ -46,6 +44,10 @@ pub enum AdminCall {
     Delivery(DeliveryId),
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
+    /// `POST /api/v1/destinations/{name}/pause`
+    Pause(Name),
+    /// `POST /api/v1/destinations/{name}/resume`
+    Resume(Name),
 }
 
 /// A request that asks for nothing there is.
@@ -86,21 +88,20 @@ impl AdminCall {
     }
 
     /// Whether it is answered without a token: there are no data in it.
-    pub const fn is_open(self) -> bool {
+    pub const fn is_open(&self) -> bool {
         matches!(
             self,
-            Self::Dashboard | Self::Health | Self::Ready | Self::Metrics
+            Self::Index | Self::Health | Self::Ready | Self::Metrics
         )
     }
 
     fn of_path(path: &str) -> Option<Self> {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
             return match path {
-                "/" => Some(Self::Dashboard),
+                "/" => Some(Self::Index),
                 "/healthz" => Some(Self::Health),
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
-                "/openapi.json" => Some(Self::OpenApi),
                 _ => None,
             };
         };
@@ -115,13 +116,19 @@ impl AdminCall {
             ([Some("deliveries"), Some(id), Some("replay")], None) => {
                 id.parse().ok().map(Self::Replay)
             }
+            ([Some("destinations"), Some(segment), Some("pause")], None) => {
+                name(segment).map(|name| Self::Pause(name.as_ref().into()))
+            }
+            ([Some("destinations"), Some(segment), Some("resume")], None) => {
+                name(segment).map(|name| Self::Resume(name.as_ref().into()))
+            }
             _ => None,
         }
     }
 
-    const fn methods(self) -> &'static str {
+    const fn methods(&self) -> &'static str {
         match self {
-            Self::Replay(_) => POST,
+            Self::Replay(_) | Self::Pause(_) | Self::Resume(_) => POST,
             _ => READ,
         }
     }

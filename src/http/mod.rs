@@ -1,8 +1,10 @@
 //! The doors: the only room that knows hyper.
 
+pub mod admin;
 pub mod body;
 pub mod call;
 mod connection;
+mod ingress;
 mod link;
 mod peer;
 pub mod problem;
@@ -13,6 +15,7 @@ mod timer;
 mod tls;
 mod wire;
 
+pub use ingress::Ingress;
 pub use peer::Peer;
 pub use reply::{Chunk, Reply, StreamBody};
 pub use server::{Handler, Server, ServerLimits, Stop};

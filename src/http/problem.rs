@@ -27,7 +27,7 @@ pub struct Problem {
 pub enum Refusal {
     NotJson,
     TooDeep {
-        limit: u32,
+        limit: usize,
     },
     /// The body broke off or was malformed on the wire.
     BrokenBody,
@@ -158,6 +158,11 @@ impl Problem {
 
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What kind of problem it is, in a closed set of words: for logs.
+    pub fn kind(&self) -> &'static str {
+        self.slug.or(self.status.canonical_reason()).unwrap_or("error")
     }
 
     /// The body, as it is sent.

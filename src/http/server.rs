@@ -26,7 +26,8 @@ use super::reply::Reply;
 use super::timer::{self, Instant};
 use super::tls::Certificates;
 use super::{ServerSettings, connection};
-use crate::clock::{Clock, plus};
+use crate::clock::Clock;
+use crate::model::plus;
 
 /// Largest head of a request, in bytes; above it 431.
 const MAX_HEAD: usize = 32 * 1024;
