@@ -1,5 +1,7 @@
 //! mojito-relay: a durable webhook relay and fan-out gateway. ARCHITECTURE.md shows the house.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod destination;
@@ -15,4 +17,5 @@ pub mod route;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod template;
 pub mod transport;

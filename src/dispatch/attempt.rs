@@ -152,7 +152,7 @@ impl Attempt {
             payload: &work.payload,
             previous: previous.as_ref(),
             changed: &changed,
-            route_with,
+            with: route_with,
             attempt: self.entry.waiting.budget.tries.saturating_add(1),
             now,
         })

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::body::{BodyBudget, BodyError, BodyLimits, Inbound, read_body};
-use super::call::{IngressCall, NoCall};
+use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
+use super::call::IngressCall;
 use super::problem::{Problem, Refusal, Unavailable};
 use super::{Handler, Peer, Reply, ServerSettings};
 use crate::clock::Clock;
@@ -146,28 +146,6 @@ impl Handler for Ingress {
                 let source = source.as_deref().unwrap_or_default();
                 self.telemetry.refused(source, problem.status().as_u16(), problem.kind());
                 problem.into()
-            }
-        }
-    }
-}
-
-impl From<NoCall> for Refusal {
-    fn from(no_call: NoCall) -> Self {
-        match no_call {
-            NoCall::NotFound => Self::NotFound,
-            NoCall::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
-        }
-    }
-}
-
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge { limit } => Self::TooLarge { limit },
-            BodyError::Slow => Self::SlowBody,
-            BodyError::Broken => Self::BrokenBody,
-            BodyError::OverBudget => {
-                Self::Unavailable { reason: Unavailable::BodiesInFlight, retry_after: TRY_AGAIN }
             }
         }
     }

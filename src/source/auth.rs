@@ -104,7 +104,44 @@ impl Auth {
     }
 }
 
+impl Auth {
+    /// The headers that a sender with the first secret sends along with `body`; empty where no secret is
+    /// known. `id` is the message id that Standard Webhooks asks for.
+    pub fn prove(&self, body: &[u8], id: &str, now: Timestamp) -> Vec<(HeaderName, String)> {
+        let first = |secrets: &[Secret]| secrets.first().map(|secret| secret.expose().to_owned()).unwrap_or_default();
+        match self {
+            Self::None => Vec::new(),
+            Self::Header { header, secrets } => vec![(header.clone(), first(secrets))],
+            Self::Bearer(secrets) => vec![(header::AUTHORIZATION, format!("Bearer {}", first(secrets)))],
+            Self::Basic(secrets) => {
+                vec![(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(first(secrets))))]
+            }
+            Self::HmacSha256 { header, secrets, encoding, prefix } => {
+                let mac = mac(first(secrets).as_bytes(), &[body]);
+                vec![(header.clone(), format!("{prefix}{}", encoding.encode(&mac)))]
+            }
+            Self::StandardWebhooks(secrets) => {
+                let stamp = now.as_second().to_string();
+                let key = webhook_secret(&first(secrets)).unwrap_or_default();
+                let mac = mac(&key, &[id.as_bytes(), b".", stamp.as_bytes(), b".", body]);
+                vec![
+                    (HeaderName::from_static("webhook-id"), id.to_owned()),
+                    (HeaderName::from_static("webhook-timestamp"), stamp),
+                    (HeaderName::from_static("webhook-signature"), format!("v1,{}", STANDARD.encode(mac))),
+                ]
+            }
+        }
+    }
+}
+
 impl Encoding {
+    fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Hex => hex::encode(bytes),
+            Self::Base64 => STANDARD.encode(bytes),
+        }
+    }
+
     fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Hex => hex::decode(text).ok(),
@@ -170,11 +207,19 @@ fn same(given: &[u8], secret: &[u8]) -> bool {
 }
 
 fn is_mac(key: &[u8], parts: &[&[u8]], given: &[u8]) -> bool {
+    hmac(key, parts).verify_slice(given).is_ok()
+}
+
+fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    hmac(key, parts).finalize().into_bytes().to_vec()
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);
     }
-    mac.verify_slice(given).is_ok()
+    mac
 }
 
 fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
@@ -300,6 +345,25 @@ mod tests {
         assert_eq!(check("msg_other", &now, good), None);
         assert_eq!(check(id, &(NOW - 301).to_string(), good), None);
         assert_eq!(check(id, "soon", good), None);
+    }
+
+    #[test]
+    fn what_proves_one_sender_lets_it_in() {
+        let key = secrets(&["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "other"]);
+        let header = HeaderName::from_static("x-token");
+        for auth in [
+            Auth::Header { header: header.clone(), secrets: key.clone() },
+            Auth::Bearer(key.clone()),
+            Auth::Basic(key.clone()),
+            Auth::HmacSha256 { header, secrets: key.clone(), encoding: Encoding::Hex, prefix: "sha256=".to_owned() },
+            Auth::StandardWebhooks(key),
+        ] {
+            let now = Timestamp::from_second(NOW).expect("in range");
+            let proof = auth.prove(b"{}", "msg_1", now);
+            let headers: HeaderMap =
+                proof.into_iter().map(|(name, value)| (name, value.parse().expect("a header value"))).collect();
+            assert_eq!(auth.verify(&headers, b"{}", now), Ok(0), "{auth:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The real transport: reqwest over rustls. Connections are shared by destinations with equal settings.
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,14 +52,13 @@ impl Transport for NetworkTransport {
         };
         Ok(Answer { status, headers, body: Bytes::from(body), complete })
     }
+
+    fn reload(&self) {
+        self.clients.lock().expect("no client is built while another panics").clear();
+    }
 }
 
 impl NetworkTransport {
-    /// Forgets every connection, so that certificate files are read again.
-    pub fn reload(&self) {
-        self.clients.lock().expect("no client is built while another panics").clear();
-    }
-
     /// Whether requests can be made with these settings: files are there, a proxy's URL is one.
     pub fn check(connection: &Connection) -> Result<(), Failure> {
         build(connection).map(drop)

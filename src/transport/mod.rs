@@ -21,6 +21,9 @@ pub const RESPONSE_BYTES: usize = 64 * 1024;
 pub trait Transport: Send + Sync {
     /// Sends `request`; a refusal by the receiver is an answer, not a failure.
     async fn send(&self, request: Outgoing) -> Result<Answer, Failure>;
+
+    /// Forgets what it knows of certificate files, so that they are read again.
+    fn reload(&self);
 }
 
 /// A request that is ready to be sent.

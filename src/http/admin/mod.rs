@@ -15,7 +15,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
-use super::call::{AdminCall, NoCall};
+use super::call::AdminCall;
 use super::problem::{AdminProblem, Problem, Unavailable};
 use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
@@ -188,15 +188,6 @@ impl Handler for Admin {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
-    }
-}
-
-impl From<NoCall> for AdminProblem {
-    fn from(no_call: NoCall) -> Self {
-        match no_call {
-            NoCall::NotFound => Self::NotFound,
-            NoCall::MethodNotAllowed { allow } => Self::MethodNotAllowed { allow },
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Everything an attempt needs, read in one look.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -41,7 +43,7 @@ pub(super) fn work(
         previous: payload_of(view, from.seq)?,
         changed: from.changed,
         receipt: sent.and_then(|sent| sent.receipt),
-        event: event.event,
+        event: Arc::new(event.event),
     }))
 }
 
