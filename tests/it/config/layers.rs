@@ -105,6 +105,17 @@ fn every_built_in_preset_is_sound_and_lies_under_the_operators_keys() {
 }
 
 #[test]
+fn a_body_of_the_operators_takes_the_place_of_the_presets() {
+    let body = |line: &str| {
+        let text = in_destination(&format!("preset = \"slack\"\n{line}"));
+        let (settings, _) = config(&text).destinations.remove(0);
+        settings.body
+    };
+    assert_eq!(body("format = \"envelope\""), BodyFormat::Envelope);
+    assert_eq!(body("body_text = \"x\""), BodyFormat::Text("x".to_owned()));
+}
+
+#[test]
 fn tables_that_the_operator_orders_stay_in_order() {
     let text = with(
         "[destinations.zeta]\nurl = \"http://x/\"\nheaders = { Z = \"1\", A = \"2\" }\n\
