@@ -76,6 +76,9 @@ fn includes(wider: &Glob, glob: &Glob) -> bool {
 
 fn unused(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>) {
     let doubt = |key: String, problem: &str, hint: &str| {
+        if reading.has_error(&key) {
+            return;
+        }
         reading.report(reading.locator.warning(&key, problem).hint(hint));
     };
     if known.sources.is_empty() {

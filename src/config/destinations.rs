@@ -343,3 +343,29 @@ fn proxy(table: &Table<'_>) -> Option<Proxy> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_preset_lies_over_the_defaults_and_under_the_operators_keys() {
+        let preset =
+            "timeout = \"10s\"\n[with]\nanalysis = false\nlabels = { score = \"Score\" }\n";
+        let merged = over_preset(
+            &json!({"timeout": "15s", "concurrency": 8}),
+            preset,
+            &json!({"preset": "x", "with": {"labels": {"score": "Points"}}}),
+        );
+        assert_eq!(
+            merged,
+            json!({
+                "preset": "x",
+                "timeout": "10s",
+                "concurrency": 8,
+                "with": {"analysis": false, "labels": {"score": "Points"}},
+            })
+        );
+    }
+}

@@ -64,12 +64,15 @@ impl fmt::Display for Finding {
 /// The candidate that `word` most likely stands for, if one is close enough to be worth naming.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
+    let rate = |candidate: &str| {
+        let candidate = candidate.to_ascii_lowercase();
+        let likeness = strsim::jaro_winkler(&word, &candidate);
+        let close = likeness > 0.85 || strsim::damerau_levenshtein(&word, &candidate) <= 1;
+        close.then_some(likeness)
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, candidate), candidate))
-        .filter(|(likeness, candidate)| {
-            *likeness > 0.85 || strsim::damerau_levenshtein(&word, candidate) <= 1
-        })
+        .filter_map(|candidate| Some((rate(candidate)?, candidate)))
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, candidate)| candidate)
 }
@@ -78,8 +81,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 pub(super) fn suggest(word: &str, candidates: &[&str]) -> String {
     match closest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
-        None if candidates.is_empty() => "there are none here".to_owned(),
-        None => format!("there are {}", candidates.join(", ")),
+        None => format!("choose from {}", candidates.join(", ")),
     }
 }
 
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(closest("frist", keys), Some("first"));
         assert_eq!(closest("Attempt", keys), Some("attempts"));
         assert_eq!(closest("uri", keys), Some("url"));
+        assert_eq!(closest("post", ["PUT", "POST"]), Some("POST"));
         assert_eq!(closest("colour", keys), None);
         assert_eq!(closest("", keys), None);
     }

@@ -55,13 +55,13 @@ pub(super) const SWITCH: Form<bool> = Form {
 
 pub(super) const COUNT: Form<NonZeroU32> = Form {
     what: "a whole number of at least 1",
-    example: "8",
+    example: "a number such as 8, without quotes",
     read: |value| NonZeroU32::new(value.as_u64()?.try_into().ok()?),
 };
 
 pub(super) const NUMBER: Form<f64> = Form {
     what: "a number",
-    example: "0.1 or 4",
+    example: "a number such as 0.1 or 4, without quotes",
     read: Value::as_f64,
 };
 
@@ -171,7 +171,16 @@ pub(super) fn instead_of_substitution(key: &str) -> String {
     format!("{HERE}, or set RELAY_{variable}")
 }
 
-fn is_variable(name: &str) -> bool {
+/// Why a file cannot be read.
+pub(super) fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// What an environment variable may be called.
+pub(super) fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     let starts = bytes
         .next()

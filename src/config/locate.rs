@@ -133,6 +133,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<(Value, Locator), Finding> 
             line: Some(line),
             ..locator.error("", format!("this is not TOML: column {column}: {words}"))
         }
+        .hint("text stands in quotes, and a key only once in its table")
     })?;
     let value = table(document.as_table(), "", &lines, &mut locator);
     Ok((value, locator))

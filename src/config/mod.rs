@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use self::layers::{Overlay, merge};
 use self::locate::join;
-use self::reading::Reading;
+use self::reading::{Reading, Table};
 use self::routes::{Known, KnownSource};
 use crate::destination::Settings;
 use crate::dispatch::LaneSettings;
@@ -87,16 +87,12 @@ pub struct Loaded {
 /// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Finding>> {
     let text = std::fs::read_to_string(&inputs.file).map_err(|error| {
-        let problem = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            kind => format!("cannot be read: {kind}"),
-        };
         vec![Finding {
             severity: Severity::Error,
             file: inputs.file.display().to_string(),
             line: None,
             key: String::new(),
-            problem,
+            problem: format!("cannot be read: {}", form::why(&error)),
             hint: Some("name the file with --config PATH".to_owned()),
         }]
     })?;
@@ -194,60 +190,49 @@ fn read<'a>(
     text: &str,
 ) -> Option<Config> {
     let root = reading.table(String::new(), &settled.root, &schema::ROOT)?;
-    for section in ["sources", "destinations"] {
-        if let Some(value) = root.value(section) {
-            reading.free_table(section.to_owned(), value);
-        }
-    }
-    root.items(
-        "routes",
-        "[…]: each route is a block that starts with [[routes]]",
-    );
-    let server = root
-        .table("server", &schema::SERVER)
-        .and_then(|table| server::server(&table));
+    check_shape(&root);
+    let server = root.table("server", &schema::SERVER);
+    let server = server.and_then(|table| server::server(&table));
     let listen = server.as_ref().map(|server| server.listen);
-    let admin = root
-        .table("admin", &schema::ADMIN)
-        .and_then(|table| server::admin(&table, listen));
-    let store = root
-        .table("store", &schema::STORE)
-        .and_then(|table| server::store(&table));
-    let log = root
-        .table("log", &schema::LOG)
-        .and_then(|table| server::log(&table));
+    let admin = root.table("admin", &schema::ADMIN);
+    let admin = admin.and_then(|table| server::admin(&table, listen));
+    let store = root.table("store", &schema::STORE);
+    let store = store.and_then(|table| server::store(&table));
+    let log = root.table("log", &schema::LOG);
+    let log = log.and_then(|table| server::log(&table));
     let exposed = listen.is_some_and(|listen| !listen.ip().is_loopback());
     let known = Known {
         sources: read_sources(reading, settled, exposed),
         destinations: names(&settled.destinations),
     };
     let destinations = read_destinations(reading, settled);
-    let routes: Vec<Option<Route>> = settled
-        .routes
-        .iter()
-        .enumerate()
-        .map(|(at, value)| {
-            let table = reading.table(locate::index("routes", at), value, &schema::ROUTE)?;
-            routes::route(&table, at, &known)
-        })
-        .collect();
+    let routes = read_routes(reading, settled, &known);
     cross::check(reading, &routes, &known);
-    let sources: Option<Vec<Source>> = known
-        .sources
-        .into_iter()
-        .map(|known| known.source)
-        .collect();
+    let sources = known.sources.into_iter().map(|known| known.source);
     Some(Config {
         server: server?,
         admin: admin?,
         store: store?,
         log: log?,
-        sources: sources?,
+        sources: sources.collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,
         file: inputs.file.clone(),
         hash: hash(text),
     })
+}
+
+/// Blocks are read one by one; that they are blocks at all is seen here.
+fn check_shape(root: &Table<'_>) {
+    for section in ["sources", "destinations"] {
+        if let Some(value) = root.value(section) {
+            root.reading.free_table(section.to_owned(), value);
+        }
+    }
+    if root.value("routes").is_some_and(|value| !value.is_array()) {
+        let hint = "each route is a block that starts with [[routes]]";
+        root.error("routes", "expected a list of tables", hint);
+    }
 }
 
 fn names(blocks: &[(String, Value)]) -> Vec<&str> {
@@ -277,6 +262,18 @@ fn read_destinations<'a>(
         let settings = destinations::destination(&table, name);
         let lane = lanes::lane(&table);
         Some((settings?, lane?))
+    });
+    read.collect()
+}
+
+fn read_routes<'a>(
+    reading: &'a Reading<'a>,
+    settled: &'a Settled,
+    known: &Known<'_>,
+) -> Vec<Option<Route>> {
+    let read = settled.routes.iter().enumerate().map(|(at, value)| {
+        let table = reading.table(locate::index("routes", at), value, &schema::ROUTE)?;
+        routes::route(&table, at, known)
     });
     read.collect()
 }

@@ -98,7 +98,8 @@ impl<'a> Reading<'a> {
     pub(super) fn free_table(&'a self, path: String, value: &'a Value) -> Option<Table<'a>> {
         let Some(map) = value.as_object() else {
             let problem = format!("expected a table, found {}", shown(value));
-            self.report(self.locator.error(&path, problem));
+            let hint = format!("write {{ … }}, or a block that starts with [{path}]");
+            self.report(self.locator.error(&path, problem).hint(hint));
             return None;
         };
         Some(Table {
@@ -282,7 +283,7 @@ impl<'a> Table<'a> {
         if self.reading.secrets == Secrets::Read
             && let Err(error) = std::fs::read(&path)
         {
-            let problem = format!("cannot read {}: {}", path.display(), error.kind());
+            let problem = format!("cannot read {}: {}", path.display(), form::why(&error));
             self.error(
                 key,
                 problem,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::finding::{closest, suggest};
+use super::finding::suggest;
 use super::form::{self, SWITCH};
 use super::locate::index;
 use super::reading::Table;
@@ -155,31 +155,48 @@ fn events(table: &Table<'_>, heard: &[&KnownSource<'_>]) -> Option<Vec<Glob>> {
     if heard.is_empty() {
         return Some(globs);
     }
-    let Some(types) = possible_types(heard) else {
-        if !written && heard.iter().all(|heard| !is_interviews(heard)) {
-            table.warn(
-                "events",
-                "the route names no events, so it takes interview results, which its sources do not send",
-                "write events = [\"*\"]",
-            );
-        }
+    let types = possible_types(heard);
+    if !written {
+        warn_of_default_events(table, &globs, heard, types.as_ref());
+        return Some(globs);
+    }
+    let Some(types) = types else {
         return Some(globs);
     };
-    for (at, glob) in globs.iter().enumerate().filter(|_| written) {
-        if !types.iter().any(|name| glob.matches(&EventType::new(name))) {
-            let names: Vec<&str> = types.iter().map(String::as_str).collect();
-            let problem = format!(
-                "no source makes the event \"{}\"",
-                glob.as_str().escape_debug()
-            );
-            table.error(
-                &index("events", at),
-                problem,
-                suggest(glob.as_str(), &names),
-            );
+    let names: Vec<&str> = types.iter().map(String::as_str).collect();
+    for (at, glob) in globs.iter().enumerate() {
+        if !names.iter().any(|name| glob.matches(&EventType::new(name))) {
+            let word = glob.as_str();
+            let problem = format!("no source makes the event \"{}\"", word.escape_debug());
+            table.error(&index("events", at), problem, suggest(word, &names));
         }
     }
     Some(globs)
+}
+
+/// The default events are interview results: of little use where none of the sources sends any.
+fn warn_of_default_events(
+    table: &Table<'_>,
+    globs: &[Glob],
+    heard: &[&KnownSource<'_>],
+    types: Option<&BTreeSet<String>>,
+) {
+    let taken = |name: &String| {
+        let name = EventType::new(name);
+        globs.iter().any(|glob| glob.matches(&name))
+    };
+    let fits = types.is_some_and(|types| types.iter().any(taken));
+    if !fits && heard.iter().all(|heard| is_generic(heard)) {
+        table.warn(
+            "events",
+            "the route names no events, so it takes interview results, which its sources do not send",
+            "write events = [\"*\"]",
+        );
+    }
+}
+
+fn is_generic(heard: &KnownSource<'_>) -> bool {
+    heard.source.is_some() && !is_interviews(heard)
 }
 
 fn is_interviews(heard: &KnownSource<'_>) -> bool {
@@ -223,18 +240,11 @@ pub(super) fn warn_of_unknown_fields<'f>(
         if INTERVIEW_FIELDS.contains(&field.as_str()) {
             continue;
         }
-        let hint = closest(field, INTERVIEW_FIELDS.iter().copied()).map_or_else(
-            || {
-                "top-level fields only; jobmojito's are listed in the platform's webhook page"
-                    .to_owned()
-            },
-            |found| format!("did you mean \"{found}\"?"),
-        );
         let problem = format!(
-            "an interview result has no field \"{}\" that is known",
+            "\"{}\" is no known field of an interview result",
             field.escape_debug()
         );
-        table.warn(&index(key, at), problem, hint);
+        table.warn(&index(key, at), problem, suggest(field, INTERVIEW_FIELDS));
     }
 }
 

@@ -48,14 +48,14 @@ impl Kind {
         match self {
             Self::Token => {
                 let fits = HeaderValue::from_str(value).is_ok() && value.trim() == value;
-                (!fits).then_some("cannot travel in an HTTP header: line breaks or outer spaces")
+                (!fits).then_some("has line breaks or outer spaces, which no HTTP header carries")
             }
-            Self::Basic => (!value.contains(':')).then_some("is not of the form user:password"),
+            Self::Basic => (!value.contains(':')).then_some("does not hold user:password"),
             Self::Key => None,
             Self::Webhook => {
                 let key = value.strip_prefix("whsec_").unwrap_or(value);
                 let sound = STANDARD.decode(key).is_ok_and(|key| !key.is_empty());
-                (!sound).then_some("is no base64, which follows whsec_")
+                (!sound).then_some("does not hold base64, with or without whsec_ before it")
             }
             Self::Url => url_fault(value, &["http", "https"]),
             Self::Proxy => url_fault(value, &["http", "https", "socks5", "socks5h"]),
@@ -66,7 +66,7 @@ impl Kind {
 fn url_fault(value: &str, schemes: &[&str]) -> Option<&'static str> {
     let sound = url::Url::parse(value)
         .is_ok_and(|url| schemes.contains(&url.scheme()) && url.host().is_some());
-    (!sound).then_some("is no URL that can be called")
+    (!sound).then_some("does not hold a URL that can be called")
 }
 
 impl Table<'_> {
@@ -112,15 +112,14 @@ impl<'a> Reading<'a> {
         if name.is_none() && !text.contains("${") {
             return false;
         }
-        let name = name.unwrap_or("NAME");
-        self.report(
-            self.locator
-                .error(
-                    key,
-                    "`$…` is never filled in: it would be sent as it stands",
-                )
-                .hint(format!("write {{ env = \"{name}\" }} for the whole value")),
-        );
+        let hint = match name {
+            Some(name) if text == format!("${name}") || text == format!("${{{name}}}") => {
+                format!("write {{ env = \"{name}\" }} instead")
+            }
+            _ => "put the whole value into a variable and write { env = \"NAME\" }".to_owned(),
+        };
+        let problem = "`$…` is never filled in: it would be sent as it stands";
+        self.report(self.locator.error(key, problem).hint(hint));
         true
     }
 
@@ -153,6 +152,12 @@ impl<'a> Reading<'a> {
             self.report(self.locator.error(key, problem).hint(FORMS));
             return None;
         }
+        if name.as_deref().is_some_and(|name| !form::is_variable(name)) {
+            // Not shown: somebody may have put the secret itself here.
+            let problem = "`env` takes the name of an environment variable";
+            self.report(self.locator.error(key, problem).hint(FORMS));
+            return None;
+        }
         if self.secrets == Secrets::Skip {
             return Some(Secret::new(kind.placeholder()));
         }
@@ -173,7 +178,7 @@ impl<'a> Reading<'a> {
                 self.sound(key, &format!("the file {path}"), text, kind)
             }
             Err(error) => {
-                let problem = format!("cannot read {path}: {}", error.kind());
+                let problem = format!("cannot read {path}: {}", form::why(&error));
                 let hint = "the file must be there and readable by the relay's user";
                 self.report(self.locator.error(key, problem).hint(hint));
                 None
@@ -189,9 +194,7 @@ impl<'a> Reading<'a> {
         };
         if let Some(fault) = fault {
             let hint = match kind {
-                Kind::Webhook => {
-                    "a signing secret looks like whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-                }
+                Kind::Webhook => "write whsec_ and the base64 of 24 or more random bytes",
                 Kind::Basic => "write the user, a colon and the password",
                 Kind::Url | Kind::Proxy => "a URL looks like https://host/path",
                 Kind::Token | Kind::Key => "put the secret, and nothing else, there",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::form::{self, HEADER, NETWORK, POINTER, RATE, shown};
+use super::form::{self, Form, HEADER, NETWORK, POINTER, RATE, shown};
 use super::reading::Table;
 use super::routes::warn_of_unknown_fields;
 use super::schema;
@@ -15,23 +15,20 @@ use crate::source::{Auth, Encoding, Kind, Pick, Source};
 /// Longest event type, in bytes: it travels in a header.
 const TYPE_BYTES: usize = 128;
 
-/// The ways of `auth` that are tables: the key that tells one, and how it is written.
-const WAYS: &[(&str, &str)] = &[
-    (
-        "header",
-        "{ header = \"X-Relay-Token\", secrets = [{ env = \"NAME\" }] }",
-    ),
-    ("bearer", "{ bearer = [{ env = \"NAME\" }] }"),
-    ("basic", "{ basic = [{ env = \"NAME\" }] }"),
-    (
-        "hmac_sha256",
-        "{ hmac_sha256 = { header = \"X-Signature\", secrets = [{ env = \"NAME\" }] } }",
-    ),
-    (
-        "standard_webhooks",
-        "{ standard_webhooks = [{ env = \"NAME\" }] }",
-    ),
+/// The ways of `auth` that are tables: the key that tells one.
+const WAYS: &[&str] = &[
+    "header",
+    "bearer",
+    "basic",
+    "hmac_sha256",
+    "standard_webhooks",
 ];
+
+/// What a generic source's type or subject is picked by.
+const PICKED: Form<String> = Form {
+    example: "\"/event\", { header = \"X-Event\" } or { fixed = \"order.paid\" }",
+    ..POINTER
+};
 
 /// Reads the source `name`. `exposed`: others than this machine can reach it.
 pub(super) fn source(table: &Table<'_>, name: &str, exposed: bool) -> Option<Source> {
@@ -69,10 +66,7 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
         return Some(Kind::Jobmojito);
     }
     if !table.has("type") {
-        table.missing(
-            "type",
-            "write type = \"/event\", { header = \"X-Event\" } or { fixed = \"order.paid\" }",
-        );
+        table.missing("type", format!("write type = {}", PICKED.example));
     }
     let event_type = pick(table, "type");
     let subject = pick(table, "subject");
@@ -87,6 +81,7 @@ fn kind(table: &Table<'_>) -> Option<Kind> {
             ),
             "a type has 1 to 128 visible ASCII characters, such as \"order.paid\"",
         );
+        return None;
     }
     Some(Kind::Generic {
         event_type: event_type?,
@@ -101,7 +96,7 @@ fn is_event_type(text: &str) -> bool {
 fn pick(table: &Table<'_>, key: &str) -> Option<Pick> {
     let value = table.value(key)?;
     if value.is_string() {
-        return table.leaf(key, POINTER).map(Pick::Pointer);
+        return table.leaf(key, PICKED).map(Pick::Pointer);
     }
     let below = table.table(key, &schema::PICK)?;
     match (below.has("header"), below.has("fixed")) {
@@ -111,7 +106,7 @@ fn pick(table: &Table<'_>, key: &str) -> Option<Pick> {
             table.error(
                 key,
                 "expected a pointer, or either `header` or `fixed`",
-                format!("write {key} = \"/event\" or {{ header = \"X-Event\" }}"),
+                format!("write {key} = {}", PICKED.example),
             );
             None
         }
@@ -145,30 +140,27 @@ fn auth(table: &Table<'_>, exposed: bool) -> Option<Auth> {
         }
         _ => {
             // Not shown: somebody may have put the secret itself here.
-            let hint = format!("write \"none\", {}", listed());
-            table.error("auth", "expected \"none\" or a table", hint);
+            table.error("auth", "expected \"none\" or a table", listed());
             None
         }
     }
 }
 
 fn listed() -> String {
-    let forms: Vec<&str> = WAYS.iter().map(|(_, form)| *form).collect();
-    forms.join(" or ")
+    format!(
+        "write \"none\", or a table with one of {}; the shipped relay.toml shows each",
+        WAYS.join(", ")
+    )
 }
 
 fn way(source: &Table<'_>, auth: &Table<'_>) -> Option<Auth> {
-    let found: Vec<&str> = WAYS
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| auth.has(key))
-        .collect();
+    let found: Vec<&str> = WAYS.iter().copied().filter(|key| auth.has(key)).collect();
     let [key] = found[..] else {
         let problem = match found[..] {
             [] => "it names no way of proving who sends".to_owned(),
             _ => format!("it names several ways: {}", found.join(", ")),
         };
-        source.error("auth", problem, format!("write one of {}", listed()));
+        source.error("auth", problem, listed());
         return None;
     };
     if auth.has("secrets") && key != "header" {
