@@ -10,4 +10,5 @@ pub mod retry;
 pub mod route;
 pub mod source;
 pub mod store;
+pub mod template;
 pub mod transport;
