@@ -91,6 +91,16 @@ pub fn event_value(event: &Event, changed: &[String]) -> Json {
     })
 }
 
+impl Unrendered {
+    /// The whole message for an operator: where, why and which fields.
+    pub fn at(&self, key: &str) -> String {
+        match self.line {
+            Some(line) => format!("{key}, line {line}: {self}"),
+            None => format!("{key}: {self}"),
+        }
+    }
+}
+
 impl Scope {
     /// Converts `values`, leaving out top-level fields that are not `wanted(root, field)`.
     pub fn new(values: &[(&str, &Json)], wanted: impl Fn(&str, &str) -> bool) -> Self {

@@ -10,14 +10,14 @@ pub struct Piece<'a> {
 
 /// A mistake in a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub(super) struct Mistake {
     /// Line in the template, from 1.
     pub line: u32,
     pub kind: MistakeKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MistakeKind {
+pub(super) enum MistakeKind {
     UnknownFilter(String),
     UnknownTest(String),
     Method(String),
@@ -57,7 +57,7 @@ pub fn pieces(source: &str) -> Vec<Piece<'_>> {
 }
 
 /// Finds mistakes in every tag of `source`; `is_filter` and `is_test` say which names the engine knows.
-pub fn mistakes(
+pub(super) fn mistakes(
     source: &str,
     is_filter: impl Fn(&str) -> bool,
     is_test: impl Fn(&str) -> bool,
@@ -76,7 +76,7 @@ pub fn mistakes(
 }
 
 /// Line, from 1, on which `name` first stands as a whole word.
-pub fn line_of(source: &str, name: &str) -> u32 {
+pub(super) fn line_of(source: &str, name: &str) -> u32 {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let found = source.match_indices(name).find(|(at, _)| {
         let (before, after) = source.split_at(*at);

@@ -1,0 +1,285 @@
+//! Judges an answer: accepted, retry, rejected or blocked, with words for the operator. It decides
+//! nothing about when to try again.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::scrub::Scrubber;
+use super::{Fault, Settings, retry_after, words};
+use crate::expr::{Expression, FieldPath, RESPONSE_ROOTS, Scope};
+use crate::model::Verdict;
+use crate::store::Receipt;
+use crate::transport::{Answer, Failure, FailureKind};
+
+/// Longest receipt, in bytes; an id or a timestamp is far shorter.
+const RECEIPT_BYTES: usize = 512;
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// What the operator reads: the status and the receiver's words, one line of at most 300 units. It
+    /// may hold personal data, so it stays out of logs.
+    pub reason: String,
+    /// It was accepted, but something is odd.
+    pub warning: Option<String>,
+    /// What the receiver asks for, not capped. Only with verdict retry.
+    pub retry_after: Option<Duration>,
+    /// The whole lane is to wait, not this delivery alone: 429, or 503 with Retry-After.
+    pub holds_lane: bool,
+    pub receipt: Option<Receipt>,
+    /// The start of the response body, at most 1 KiB.
+    pub excerpt: Option<String>,
+}
+
+/// The compiled response rules of a destination.
+#[derive(Debug)]
+pub(super) struct Rules {
+    blocked: Option<Expression>,
+    rejected: Option<Expression>,
+    accepted: Option<Expression>,
+    warned: Option<Expression>,
+    receipt: Option<String>,
+    /// Base URL and channel under which receipts are given.
+    receipt_scope: String,
+}
+
+/// What the rules say, before it is put into words.
+struct Ruling {
+    verdict: Verdict,
+    /// The rule that is not met, by name.
+    unmet: Option<&'static str>,
+    /// Why an acceptance is uncertain.
+    doubts: Vec<String>,
+}
+
+impl Rules {
+    pub(super) fn compile(settings: &Settings, origin: &str) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut rule = |key: &str, text: &Option<String>| {
+            let compiled = Expression::compile(text.as_deref()?, RESPONSE_ROOTS);
+            compiled
+                .map_err(|bad| faults.push(Fault::expression(key, bad)))
+                .ok()
+        };
+        let channel = settings.with.get("channel").and_then(Value::as_str);
+        let rules = Self {
+            blocked: rule("blocked_when", &settings.blocked_when),
+            rejected: rule("rejected_when", &settings.rejected_when),
+            accepted: rule("accepted_when", &settings.accepted_when),
+            warned: rule("warned_when", &settings.warned_when),
+            receipt: settings.receipt.clone(),
+            receipt_scope: [origin, channel.unwrap_or_default()]
+                .join(" ")
+                .trim_end()
+                .to_owned(),
+        };
+        if rules
+            .receipt
+            .as_ref()
+            .is_some_and(|pointer| !pointer.starts_with('/'))
+        {
+            let hint = "write a JSON pointer into the answer, such as \"/data/id\"";
+            faults.push(Fault::new("receipt", "not a JSON pointer").hint(hint));
+        }
+        if faults.is_empty() {
+            Ok(rules)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// Judges a reply, in this order, where the first that applies decides:
+    ///
+    /// 1. No answer came: retry; but blocked where the relay's own settings for the destination
+    ///    (a certificate file, a proxy) made sending impossible.
+    /// 2. `blocked_when` is true: blocked, whatever the status.
+    /// 3. `rejected_when` is true: rejected, whatever the status.
+    /// 4. `accepted_when` is true: accepted, whatever the status (so that a 409 can mean "already
+    ///    there"). It is false: a 2xx is rejected; any other status falls through to 6.
+    /// 5. Any other 2xx is accepted. With a warning and without receipt where a rule could not be
+    ///    evaluated, or where the body is incomplete.
+    /// 6. 408, 425, 429 and 5xx but 501 and 505: retry. 401, 403, 410: blocked. The rest: rejected.
+    ///
+    /// A rule that errs is never true. An incomplete body is not shown to the rules at all: one that
+    /// needs it errs, one about status or headers still works.
+    pub(super) fn judge(
+        &self,
+        reply: &Result<Answer, Failure>,
+        now: Timestamp,
+        scrubber: &Scrubber,
+    ) -> Judgement {
+        match reply {
+            Ok(answer) => self.judge_answer(answer, now, scrubber),
+            Err(failure) => Judgement {
+                verdict: match failure.kind {
+                    FailureKind::Settings => Verdict::Blocked,
+                    FailureKind::Connect
+                    | FailureKind::Tls
+                    | FailureKind::Timeout
+                    | FailureKind::Broken => Verdict::Retry,
+                },
+                reason: words::one_line(&failure.message, scrubber),
+                warning: None,
+                retry_after: None,
+                holds_lane: false,
+                receipt: None,
+                excerpt: None,
+            },
+        }
+    }
+
+    fn judge_answer(&self, answer: &Answer, now: Timestamp, scrubber: &Scrubber) -> Judgement {
+        let json = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let scope = self.scope(answer, &json);
+        let mut ruling = self.rule(answer, &scope);
+        let said = words::said(answer, &json);
+        let mut receipt = None;
+        if ruling.verdict == Verdict::Accepted && ruling.doubts.is_empty() {
+            receipt = self.receipt(&json, &mut ruling.doubts);
+            if holds(self.warned.as_ref(), &scope) == Some(Ok(true)) {
+                ruling.doubts.push(
+                    said.clone()
+                        .unwrap_or_else(|| "warned_when holds".to_owned()),
+                );
+            }
+        }
+        let verdict = ruling.verdict;
+        let wait = if verdict == Verdict::Retry {
+            retry_after(&answer.headers, now)
+        } else {
+            None
+        };
+        let holding = answer.status == StatusCode::TOO_MANY_REQUESTS
+            || answer.status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some();
+        let doubts = ruling.doubts.join("; ");
+        Judgement {
+            verdict,
+            reason: reason(answer, &ruling, said.as_deref(), scrubber),
+            warning: (!doubts.is_empty()).then(|| words::one_line(&doubts, scrubber)),
+            retry_after: wait,
+            holds_lane: verdict == Verdict::Retry && holding,
+            receipt,
+            excerpt: words::excerpt(answer, scrubber),
+        }
+    }
+
+    fn rule(&self, answer: &Answer, scope: &Scope) -> Ruling {
+        let success = answer.status.is_success();
+        // That a rule cannot see an incomplete body is no news beside the body being incomplete.
+        let doubtful = success && answer.complete;
+        let mut doubts = Vec::new();
+        let decided = |verdict, unmet, doubts| Ruling {
+            verdict,
+            unmet,
+            doubts,
+        };
+        if success && !answer.complete {
+            doubts.push("the answer's body was cut".to_owned());
+        }
+        let refusals = [
+            ("blocked_when", &self.blocked, Verdict::Blocked),
+            ("rejected_when", &self.rejected, Verdict::Rejected),
+        ];
+        for (name, rule, verdict) in refusals {
+            match holds(rule.as_ref(), scope) {
+                Some(Ok(true)) => return decided(verdict, None, Vec::new()),
+                Some(Err(error)) if doubtful => doubts.push(format!("{name}: {error}")),
+                _ => {}
+            }
+        }
+        match holds(self.accepted.as_ref(), scope) {
+            // Whatever the other rules could not tell, this one could.
+            Some(Ok(true)) if answer.complete => {
+                return decided(Verdict::Accepted, None, Vec::new());
+            }
+            Some(Ok(true)) => return decided(Verdict::Accepted, None, doubts),
+            Some(Ok(false)) if success => {
+                return decided(Verdict::Rejected, Some("accepted_when"), Vec::new());
+            }
+            Some(Err(error)) if doubtful => doubts.push(format!("accepted_when: {error}")),
+            _ => {}
+        }
+        if success {
+            return decided(Verdict::Accepted, None, doubts);
+        }
+        decided(by_status(answer.status), None, Vec::new())
+    }
+
+    /// What the rules see. `body` and `json` are missing where the body is incomplete.
+    fn scope(&self, answer: &Answer, json: &Value) -> Scope {
+        let status = Value::from(answer.status.as_u16());
+        let headers = Value::Object(headers(&answer.headers));
+        let body = Value::from(String::from_utf8_lossy(&answer.body));
+        let mut values = vec![("status", &status), ("headers", &headers)];
+        if answer.complete {
+            values.extend([("body", &body), ("json", json)]);
+        }
+        Scope::new(&values, self.reads())
+    }
+
+    fn reads(&self) -> impl Iterator<Item = &FieldPath> {
+        let all = [&self.blocked, &self.rejected, &self.accepted, &self.warned];
+        all.into_iter().flatten().flat_map(Expression::reads)
+    }
+
+    fn receipt(&self, json: &Value, doubts: &mut Vec<String>) -> Option<Receipt> {
+        let pointer = self.receipt.as_deref()?;
+        let value = match json.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        if value.is_empty() || value.len() > RECEIPT_BYTES || value.contains(char::is_control) {
+            doubts.push(format!("the answer has no receipt at {pointer}"));
+            return None;
+        }
+        let scope = self.receipt_scope.clone();
+        Some(Receipt { value, scope })
+    }
+}
+
+fn holds(rule: Option<&Expression>, scope: &Scope) -> Option<Result<bool, String>> {
+    rule.map(|rule| rule.test(scope))
+}
+
+/// The default for everything that is no success.
+fn by_status(status: StatusCode) -> Verdict {
+    match status.as_u16() {
+        408 | 425 | 429 => Verdict::Retry,
+        501 | 505 => Verdict::Rejected,
+        500..=599 => Verdict::Retry,
+        401 | 403 | 410 => Verdict::Blocked,
+        _ => Verdict::Rejected,
+    }
+}
+
+fn reason(answer: &Answer, ruling: &Ruling, said: Option<&str>, scrubber: &Scrubber) -> String {
+    let mut reason = words::status(answer.status);
+    if let Some(rule) = ruling.unmet {
+        reason.push_str(&format!(", but {rule} does not hold"));
+    }
+    if let Some(said) = said.filter(|_| ruling.verdict != Verdict::Accepted) {
+        reason.push_str(": ");
+        reason.push_str(said);
+    }
+    words::one_line(&reason, scrubber)
+}
+
+/// Header names in lower case; values of repeated ones joined with a comma.
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    let joined = |name| {
+        let values = headers.get_all(name).iter();
+        let texts: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        Value::from(texts.join(", "))
+    };
+    headers
+        .keys()
+        .map(|name| (name.as_str().to_owned(), joined(name)))
+        .collect()
+}
