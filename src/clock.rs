@@ -78,7 +78,9 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, at: Timestamp) {
         // In slices, so that a step of the time of day is noticed within a minute.
         loop {
-            let Ok(left) = Duration::try_from(at.duration_since(self.now())) else { return };
+            let Ok(left) = Duration::try_from(at.duration_since(self.now())) else {
+                return;
+            };
             if left.is_zero() {
                 return;
             }

@@ -26,9 +26,16 @@ pub struct Listener {
 #[derive(Debug)]
 pub enum Ring {
     /// A delivery that was just written and may go out; with what an attempt needs, where that is known.
-    Offer { destination: Name, waiting: Waiting, work: Option<Box<Work>> },
+    Offer {
+        destination: Name,
+        waiting: Waiting,
+        work: Option<Box<Work>>,
+    },
     /// A delivery that is superseded: forget it unless it is under way.
-    Superseded { destination: Name, delivery: DeliveryId },
+    Superseded {
+        destination: Name,
+        delivery: DeliveryId,
+    },
     /// Something is waiting in the store.
     Look { destination: Name },
 }
@@ -43,16 +50,25 @@ struct Missed {
 pub fn doorbell(capacity: usize) -> (Doorbell, Listener) {
     let (send, receive) = mpsc::channel(capacity);
     let missed = Arc::new(Missed::default());
-    (Doorbell { rings: send, missed: missed.clone() }, Listener { rings: receive, missed })
+    (
+        Doorbell {
+            rings: send,
+            missed: missed.clone(),
+        },
+        Listener {
+            rings: receive,
+            missed,
+        },
+    )
 }
 
 impl Ring {
     /// The lane that it is for.
     pub fn destination(&self) -> &Name {
         match self {
-            Self::Offer { destination, .. } | Self::Superseded { destination, .. } | Self::Look { destination } => {
-                destination
-            }
+            Self::Offer { destination, .. }
+            | Self::Superseded { destination, .. }
+            | Self::Look { destination } => destination,
         }
     }
 }
@@ -60,14 +76,20 @@ impl Ring {
 impl Doorbell {
     /// Never waits. A ring that finds no room becomes a [`Ring::Look`].
     pub fn ring(&self, ring: Ring) {
-        let Err(unheard) = self.rings.try_send(ring) else { return };
-        let (mpsc::error::TrySendError::Full(ring) | mpsc::error::TrySendError::Closed(ring)) = unheard;
+        let Err(unheard) = self.rings.try_send(ring) else {
+            return;
+        };
+        let (mpsc::error::TrySendError::Full(ring) | mpsc::error::TrySendError::Closed(ring)) =
+            unheard;
         self.lanes().insert(ring.destination().clone());
         self.missed.bell.notify_one();
     }
 
     fn lanes(&self) -> std::sync::MutexGuard<'_, HashSet<Name>> {
-        self.missed.lanes.lock().expect("nobody panics while holding the set")
+        self.missed
+            .lanes
+            .lock()
+            .expect("nobody panics while holding the set")
     }
 }
 
@@ -91,7 +113,9 @@ mod tests {
     use super::*;
 
     fn look(name: &str) -> Ring {
-        Ring::Look { destination: name.into() }
+        Ring::Look {
+            destination: name.into(),
+        }
     }
 
     #[tokio::test]

@@ -19,7 +19,8 @@ use crate::model::{Budget, Event, EventId, EventType, FieldDigests, Mint, Name, 
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting, Work,
+    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
+    Work,
 };
 use crate::telemetry::{Received, Telemetry};
 
@@ -82,9 +83,16 @@ pub enum NotTaken {
 enum Plan {
     News(AcceptPlan),
     /// Equal to the latest revision; `unconfirmed` where that one's acknowledgement was lost.
-    Latest { id: EventId, revision: u32, unconfirmed: bool },
+    Latest {
+        id: EventId,
+        revision: u32,
+        unconfirmed: bool,
+    },
     /// Equal to an older revision whose acknowledgement was lost.
-    Retry { id: EventId, revision: u32 },
+    Retry {
+        id: EventId,
+        revision: u32,
+    },
 }
 
 /// A body with what came along.
@@ -96,7 +104,11 @@ struct Arrival<'a> {
 
 impl Intake {
     pub fn new(parts: Parts, rules: Rules) -> Self {
-        Self { parts, rules: ArcSwap::from_pointee(rules), mint: Mint::default() }
+        Self {
+            parts,
+            rules: ArcSwap::from_pointee(rules),
+            mint: Mint::default(),
+        }
     }
 
     /// Puts other rules in force for what comes from now on.
@@ -120,7 +132,11 @@ impl Intake {
         let (tell, told) = tokio::sync::oneshot::channel();
         let intake = self.clone();
         self.parts.tasks.spawn(async move {
-            let arrival = Arrival { source: &source, headers: &headers, body: &body };
+            let arrival = Arrival {
+                source: &source,
+                headers: &headers,
+                body: &body,
+            };
             let taken = intake.take(&arrival).await;
             if let Err(Ok(receipt)) = tell.send(taken) {
                 intake.mark_unconfirmed(&receipt, &body).await;
@@ -132,7 +148,9 @@ impl Intake {
     /// The acknowledgement of `receipt` could not be written: one later body equal to `body` is its retry.
     pub fn lost(self: &Arc<Self>, receipt: Receipt, body: Bytes) {
         let intake = self.clone();
-        self.parts.tasks.spawn(async move { intake.mark_unconfirmed(&receipt, &body).await });
+        self.parts
+            .tasks
+            .spawn(async move { intake.mark_unconfirmed(&receipt, &body).await });
     }
 
     async fn mark_unconfirmed(&self, receipt: &Receipt, body: &Bytes) {
@@ -140,7 +158,11 @@ impl Intake {
             return;
         }
         tracing::info!(event = %receipt.id, "acknowledgement not written: the sender hung up");
-        let Ok(body) = Body::parse(body).map(|body| body.digests(self.parts.store.key().as_bytes())) else { return };
+        let Ok(body) =
+            Body::parse(body).map(|body| body.digests(self.parts.store.key().as_bytes()))
+        else {
+            return;
+        };
         if let Err(error) = self.parts.store.mark_unconfirmed(receipt.id, body).await {
             tracing::warn!(event = %receipt.id, %error, "event could not be marked unconfirmed");
         }
@@ -162,13 +184,27 @@ impl Intake {
                         AcceptOutcome::Stale(latest) => head = Some(latest),
                         AcceptOutcome::Accepted(accepted) => {
                             let previous = head.and_then(|head| head.payload);
-                            let news = News { event, deliveries, payload: arrival.body.clone(), previous };
+                            let news = News {
+                                event,
+                                deliveries,
+                                payload: arrival.body.clone(),
+                                previous,
+                            };
                             self.ring(&rules, &news, &accepted);
-                            return Ok(self.receipt(&news.event, false, news.deliveries.len(), started));
+                            return Ok(self.receipt(
+                                &news.event,
+                                false,
+                                news.deliveries.len(),
+                                started,
+                            ));
                         }
                     }
                 }
-                Plan::Latest { id, revision, unconfirmed } => {
+                Plan::Latest {
+                    id,
+                    revision,
+                    unconfirmed,
+                } => {
                     if unconfirmed {
                         store.take_unconfirmed(id).await?;
                     }
@@ -179,7 +215,8 @@ impl Intake {
                         return Ok(self.duplicate(arrival, id, revision, started)?);
                     }
                     // Somebody else's body was its one retry: this one is news.
-                    head.iter_mut().for_each(|head| head.unconfirmed.retain(|lost| lost.event != id));
+                    head.iter_mut()
+                        .for_each(|head| head.unconfirmed.retain(|lost| lost.event != id));
                 }
             }
         }
@@ -188,24 +225,45 @@ impl Intake {
 
     /// Reads the body and works out what follows from it. Where nothing is known of the subject yet,
     /// the plan is one for a first revision: the store says so if it is not.
-    fn plan(&self, rules: &Rules, arrival: &Arrival<'_>, head: Option<&Head>) -> Result<Plan, Malformed> {
+    fn plan(
+        &self,
+        rules: &Rules,
+        arrival: &Arrival<'_>,
+        head: Option<&Head>,
+    ) -> Result<Plan, Malformed> {
         let body = Body::parse(arrival.body)?;
         let classified = arrival.source.kind.classify(&body, arrival.headers);
         let fields = body.digests(self.parts.store.key().as_bytes());
-        let differing = |older: &FieldDigests| fields.differing(older, |field| arrival.source.ignore.contains(field));
+        let differing = |older: &FieldDigests| {
+            fields.differing(older, |field| arrival.source.ignore.contains(field))
+        };
         let changed = head.map(|head| differing(&head.fields));
         if let Some(head) = head {
             if changed.as_ref().is_some_and(Vec::is_empty) {
                 let unconfirmed = head.unconfirmed.iter().any(|lost| lost.event == head.event);
-                return Ok(Plan::Latest { id: head.event, revision: head.revision, unconfirmed });
+                return Ok(Plan::Latest {
+                    id: head.event,
+                    revision: head.revision,
+                    unconfirmed,
+                });
             }
-            if let Some(lost) = head.unconfirmed.iter().find(|lost| differing(&lost.fields).is_empty()) {
-                return Ok(Plan::Retry { id: lost.event, revision: lost.revision });
+            if let Some(lost) = head
+                .unconfirmed
+                .iter()
+                .find(|lost| differing(&lost.fields).is_empty())
+            {
+                return Ok(Plan::Retry {
+                    id: lost.event,
+                    revision: lost.revision,
+                });
             }
         }
         let now = self.parts.clock.now();
         let mut event = Event {
-            id: self.mint.event(now, self.parts.random.lock().expect("no draw panics").next_u64()),
+            id: self.mint.event(
+                now,
+                self.parts.random.lock().expect("no draw panics").next_u64(),
+            ),
             source: arrival.source.name.clone(),
             event_type: classified.event_type,
             subject: classified.subject,
@@ -225,7 +283,10 @@ impl Intake {
         let plan_delivery = |chosen: crate::route::Chosen| {
             let destination = rules.destinations.get(&chosen.destination)?;
             Some(NewDelivery {
-                skipped: destination.required(&result).err().map(|field| format!("{field} is null")),
+                skipped: destination
+                    .required(&result)
+                    .err()
+                    .map(|field| format!("{field} is null")),
                 supersedes: destination.revisions() == Revisions::Latest,
                 destination: chosen.destination,
                 route: chosen.route,
@@ -233,7 +294,12 @@ impl Intake {
             })
         };
         let deliveries = decision.to.into_iter().filter_map(plan_delivery).collect();
-        Ok(Plan::News(AcceptPlan { event: Arc::new(event), payload: arrival.body.clone(), fields, deliveries }))
+        Ok(Plan::News(AcceptPlan {
+            event: Arc::new(event),
+            payload: arrival.body.clone(),
+            fields,
+            deliveries,
+        }))
     }
 
     /// Tells the lanes, and everybody who watches, what was just written.
@@ -241,7 +307,10 @@ impl Intake {
         let doorbell = &self.parts.doorbell;
         for (destination, delivery) in &accepted.superseded {
             self.parts.telemetry.ended(destination, State::Superseded);
-            doorbell.ring(Ring::Superseded { destination: destination.clone(), delivery: *delivery });
+            doorbell.ring(Ring::Superseded {
+                destination: destination.clone(),
+                delivery: *delivery,
+            });
         }
         for error in &news.event.route_errors {
             self.parts.telemetry.metrics.expression_error(&error.route);
@@ -251,10 +320,17 @@ impl Intake {
             if delivery.skipped.is_some() {
                 self.parts.telemetry.ended(&destination, State::Skipped);
             } else if placed.ready {
-                let latest = rules.destinations.get(&destination).is_some_and(|d| d.revisions() == Revisions::Latest);
+                let latest = rules
+                    .destinations
+                    .get(&destination)
+                    .is_some_and(|d| d.revisions() == Revisions::Latest);
                 let known = !latest || news.event.revision == 1;
                 let work = known.then(|| Box::new(news.work(delivery, *placed)));
-                doorbell.ring(Ring::Offer { waiting: news.waiting(*placed, accepted.subject), destination, work });
+                doorbell.ring(Ring::Offer {
+                    waiting: news.waiting(*placed, accepted.subject),
+                    destination,
+                    work,
+                });
             } else {
                 doorbell.ring(Ring::Look { destination });
             }
@@ -268,7 +344,10 @@ impl Intake {
         revision: u32,
         started: Duration,
     ) -> Result<Receipt, Malformed> {
-        let classified = arrival.source.kind.classify(&Body::parse(arrival.body)?, arrival.headers);
+        let classified = arrival
+            .source
+            .kind
+            .classify(&Body::parse(arrival.body)?, arrival.headers);
         let event = Event {
             id,
             source: arrival.source.name.clone(),
@@ -283,7 +362,13 @@ impl Intake {
         Ok(self.receipt(&event, true, 0, started))
     }
 
-    fn receipt(&self, event: &Event, duplicate: bool, deliveries: usize, started: Duration) -> Receipt {
+    fn receipt(
+        &self,
+        event: &Event,
+        duplicate: bool,
+        deliveries: usize,
+        started: Duration,
+    ) -> Receipt {
         let took = self.parts.clock.monotonic().saturating_sub(started);
         self.parts.telemetry.received(
             Received {

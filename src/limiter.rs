@@ -33,7 +33,8 @@ impl GovernorClock for Reading {
 impl Limiter {
     /// For what comes in: `rate.count` at once, and as many again spread over each period.
     pub fn incoming(rate: Rate, clock: Arc<dyn Clock>) -> Self {
-        let quota = Quota::with_period(rate.period / rate.count.get()).expect("a rate's period is not zero");
+        let quota = Quota::with_period(rate.period / rate.count.get())
+            .expect("a rate's period is not zero");
         Self::new(quota.allow_burst(rate.count), clock)
     }
 
@@ -45,7 +46,8 @@ impl Limiter {
         let burst = burst.min(rate.count);
         let spaced = rate.count.get() - burst.get() + 1;
         let interval = rate.period / spaced;
-        let quota = Quota::with_period(interval + interval / 100).expect("a rate's period is not zero");
+        let quota =
+            Quota::with_period(interval + interval / 100).expect("a rate's period is not zero");
         let limiter = Self::new(quota.allow_burst(burst), clock);
         let _used_up = limiter.inner.check_n(burst);
         limiter
@@ -53,12 +55,17 @@ impl Limiter {
 
     fn new(quota: Quota, clock: Arc<dyn Clock>) -> Self {
         let clock = Reading(clock);
-        Self { inner: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+        Self {
+            inner: RateLimiter::direct_with_clock(quota, clock.clone()),
+            clock,
+        }
     }
 
     /// Takes a slot, or tells how long it is until the next one.
     pub fn take(&self) -> Result<(), Duration> {
-        self.inner.check().map_err(|not_yet| not_yet.wait_time_from(self.clock.now()))
+        self.inner
+            .check()
+            .map_err(|not_yet| not_yet.wait_time_from(self.clock.now()))
     }
 }
 
@@ -94,11 +101,17 @@ mod tests {
     fn an_outgoing_limit_starts_empty_and_is_evenly_spaced() {
         let clock = clock();
         let limiter = Limiter::outgoing(rate("2/s"), NonZeroU32::MIN, clock.clone());
-        let millis: Vec<u128> = slots(&limiter, &clock, 3).iter().map(Duration::as_millis).collect();
+        let millis: Vec<u128> = slots(&limiter, &clock, 3)
+            .iter()
+            .map(Duration::as_millis)
+            .collect();
         assert_eq!(millis, [505, 1_010, 1_515]);
         clock.advance(Duration::from_secs(60));
         assert_eq!(limiter.take(), Ok(()));
-        assert!(limiter.take().is_err(), "a quiet minute earns no more than the burst");
+        assert!(
+            limiter.take().is_err(),
+            "a quiet minute earns no more than the burst"
+        );
     }
 
     #[test]
@@ -108,7 +121,10 @@ mod tests {
             assert_eq!(limiter.take(), Ok(()));
         }
         let wait = limiter.take().expect_err("the fourth");
-        assert!(wait > Duration::from_millis(330) && wait < Duration::from_millis(340), "{wait:?}");
+        assert!(
+            wait > Duration::from_millis(330) && wait < Duration::from_millis(340),
+            "{wait:?}"
+        );
     }
 
     proptest! {

@@ -1,9 +1,10 @@
 //! Routing rules: which destinations an event goes to, and why not to the others.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::expr::{Expression, FieldPath, Scope};
 use crate::model::{Event, EventType, Name, RouteError};
+use crate::template::event_value;
 
 /// Fields of an interview result, as the platform documents them: expressions and templates see each
 /// of them, as null where a body lacks it.
@@ -232,7 +233,7 @@ impl Routes {
         let reads: Vec<FieldPath> = fields.chain(self.reads.iter().cloned()).collect();
         Scope::new(
             &[
-                ("event", &facts_of(event)),
+                ("event", &event_value(event, &event.changed)),
                 ("result", result),
                 ("previous", previous),
             ],
@@ -248,20 +249,6 @@ fn is_news(field: &str, event: &Event, result: &Value) -> bool {
     } else {
         event.changed.iter().any(|changed| changed == field)
     }
-}
-
-/// What expressions and templates see as `event`.
-pub fn facts_of(event: &Event) -> Value {
-    json!({
-        "id": event.id.to_string(),
-        "source": &*event.source,
-        "type": event.event_type.as_str(),
-        "subject": event.subject.as_ref().map(crate::model::Subject::as_str),
-        "revision": event.revision,
-        "changed": event.changed,
-        "candidate": event.candidate,
-        "received_at": event.received_at.to_string(),
-    })
 }
 
 impl Glob {

@@ -30,7 +30,11 @@ pub struct Ready {
 
 /// Compiles templates and response rules. Everything that is wrong comes back at once.
 pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding>> {
-    let Loaded { mut config, warnings, locator } = loaded;
+    let Loaded {
+        mut config,
+        warnings,
+        locator,
+    } = loaded;
     let mut findings = Vec::new();
     let mut lanes = Vec::new();
     for (written, settings) in std::mem::take(&mut config.destinations) {
@@ -39,9 +43,16 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         }
         match Destination::compile(written.clone()) {
             Ok(destination) => {
-                lanes.push(LaneSpec { destination: Arc::new(destination), written, settings });
+                lanes.push(LaneSpec {
+                    destination: Arc::new(destination),
+                    settings,
+                });
             }
-            Err(faults) => findings.extend(faults.into_iter().map(|fault| finding(&locator, &written, fault))),
+            Err(faults) => findings.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| finding(&locator, &written, fault)),
+            ),
         }
     }
     if !findings.is_empty() {
@@ -49,17 +60,34 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         return Err(findings);
     }
     let routes = std::mem::take(&mut config.routes);
-    let values: RouteValues = routes.iter().map(|route| (route.name.clone(), route.with.clone())).collect();
+    let values: RouteValues = routes
+        .iter()
+        .map(|route| (route.name.clone(), route.with.clone()))
+        .collect();
     let sources = std::mem::take(&mut config.sources);
-    let destinations: HashMap<Name, Arc<Destination>> =
-        lanes.iter().map(|lane| (lane.destination.name().clone(), lane.destination.clone())).collect();
+    let destinations: HashMap<Name, Arc<Destination>> = lanes
+        .iter()
+        .map(|lane| (lane.destination.name().clone(), lane.destination.clone()))
+        .collect();
     let rules = Rules {
-        sources: sources.into_iter().map(|source| (source.name.clone(), Arc::new(source))).collect(),
+        sources: sources
+            .into_iter()
+            .map(|source| (source.name.clone(), Arc::new(source)))
+            .collect(),
         routes: Routes::new(routes),
         destinations,
     };
-    let compiled = Compiled { rules, lanes, routes: Arc::new(values) };
-    Ok(Ready { config, compiled, warnings, locator })
+    let compiled = Compiled {
+        rules,
+        lanes,
+        routes: Arc::new(values),
+    };
+    Ok(Ready {
+        config,
+        compiled,
+        warnings,
+        locator,
+    })
 }
 
 fn key_of(destination: &Settings, key: &str) -> String {

@@ -60,7 +60,10 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        error: std::io::Error,
+    },
     #[error("the system gives no random numbers")]
     Random,
 }
@@ -107,7 +110,8 @@ pub fn system_clock() -> Arc<dyn Clock> {
 /// 32 random bytes of the system.
 pub fn system_seed() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed).map_err(|_| StartError::Random)?;
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
+        .map_err(|_| StartError::Random)?;
     Ok(seed)
 }
 
@@ -122,9 +126,17 @@ pub fn open_store(
     let watched = telemetry.clone();
     let on_commit = move |took: Duration, batch: usize| {
         watched.metrics.store_commit.observe(took.as_secs_f64());
-        watched.metrics.store_batch.observe(f64::from(u32::try_from(batch).unwrap_or(u32::MAX)));
+        watched
+            .metrics
+            .store_batch
+            .observe(f64::from(u32::try_from(batch).unwrap_or(u32::MAX)));
     };
-    let options = SqliteOptions { path: path.clone(), key, clock, on_commit: Some(Arc::new(on_commit)) };
+    let options = SqliteOptions {
+        path: path.clone(),
+        key,
+        clock,
+        on_commit: Some(Arc::new(on_commit)),
+    };
     Ok(Arc::new(SqliteStore::open(&options)?))
 }
 
@@ -140,15 +152,22 @@ pub fn network() -> Arc<NetworkTransport> {
 
 /// Opens a listening socket.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen { address, error })
 }
 
 impl Relay {
     /// Builds everything and sets it to work.
     pub async fn start(ready: Ready, parts: Parts) -> Result<Self, StartError> {
-        let Ready { config, compiled, .. } = ready;
+        let Ready {
+            config, compiled, ..
+        } = ready;
         let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| StartError::Listen { address: config.server.listen, error })
+            listener.local_addr().map_err(|error| StartError::Listen {
+                address: config.server.listen,
+                error,
+            })
         };
         let (ingress, admin) = (address(&parts.ingress)?, address(&parts.admin)?);
         let mut chance = StdRng::from_seed(parts.seed);
@@ -179,8 +198,18 @@ impl Relay {
             max_waiting: config.store.max_waiting,
         };
         let intake = Arc::new(Intake::new(intake_parts, compiled.rules));
-        let certificates = config.server.tls.clone().map(Certificates::load).transpose()?;
-        let door = Ingress::new(&config.server, intake.clone(), parts.telemetry.clone(), parts.clock.clone());
+        let certificates = config
+            .server
+            .tls
+            .clone()
+            .map(Certificates::load)
+            .transpose()?;
+        let door = Ingress::new(
+            &config.server,
+            intake.clone(),
+            parts.telemetry.clone(),
+            parts.clock.clone(),
+        );
         let stop = Stops::default();
         let draining = Arc::new(AtomicBool::new(false));
         let office = Admin {
@@ -194,11 +223,25 @@ impl Relay {
             draining: draining.clone(),
         };
         let mut running = JoinSet::new();
-        let server = Server::new(ServerLimits::from(&config.server), certificates.clone(), parts.clock.clone());
-        let serving = server.run(parts.ingress, Arc::new(door), stop.ingress.clone(), tasks.clone());
+        let server = Server::new(
+            ServerLimits::from(&config.server),
+            certificates.clone(),
+            parts.clock.clone(),
+        );
+        let serving = server.run(
+            parts.ingress,
+            Arc::new(door),
+            stop.ingress.clone(),
+            tasks.clone(),
+        );
         spawn(&mut running, "ingress", serving);
         let server = Server::new(ServerLimits::admin(), None, parts.clock.clone());
-        let serving = server.run(parts.admin, Arc::new(office), stop.admin.clone(), tasks.clone());
+        let serving = server.run(
+            parts.admin,
+            Arc::new(office),
+            stop.admin.clone(),
+            tasks.clone(),
+        );
         spawn(&mut running, "admin", serving);
         spawn(&mut running, "lanes", dispatcher.run(stop.lanes.clone()));
         open_lanes(&lanes, compiled.lanes, compiled.routes).await?;
@@ -288,7 +331,10 @@ async fn open_lanes(
     specs: Vec<crate::dispatch::LaneSpec>,
     routes: Arc<crate::dispatch::RouteValues>,
 ) -> Result<(), StoreError> {
-    lanes.reconfigure(specs, routes).await.map_err(|_| StoreError::Closed)
+    lanes
+        .reconfigure(specs, routes)
+        .await
+        .map_err(|_| StoreError::Closed)
 }
 
 fn source_names(compiled: &Compiled) -> Vec<Name> {
@@ -297,7 +343,11 @@ fn source_names(compiled: &Compiled) -> Vec<Name> {
     names
 }
 
-fn spawn(running: &mut JoinSet<&'static str>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+fn spawn(
+    running: &mut JoinSet<&'static str>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
     running.spawn(async move {
         task.await;
         name

@@ -66,12 +66,22 @@ impl Reloader {
         self.transport.reload();
         let sources = source_names(&ready.compiled);
         self.intake.swap_rules(ready.compiled.rules);
-        if self.lanes.reconfigure(ready.compiled.lanes, ready.compiled.routes).await.is_err() {
+        if self
+            .lanes
+            .reconfigure(ready.compiled.lanes, ready.compiled.routes)
+            .await
+            .is_err()
+        {
             tracing::warn!("reload while shutting down: the lanes stay as they are");
         }
         let before = self.in_force.load();
         let (hash, generation) = (ready.config.hash, before.generation + 1);
-        self.in_force.store(Arc::new(InForce { hash, generation, loaded_at: now, sources }));
+        self.in_force.store(Arc::new(InForce {
+            hash,
+            generation,
+            loaded_at: now,
+            sources,
+        }));
         self.telemetry.metrics.reloaded(now, true);
         Ok(())
     }
@@ -84,7 +94,9 @@ impl Reloader {
             return Err(findings);
         }
         if let Some(certificates) = &self.certificates {
-            let unusable = |error: crate::http::TlsError| vec![ready.locator.error("server.tls", error.to_string())];
+            let unusable = |error: crate::http::TlsError| {
+                vec![ready.locator.error("server.tls", error.to_string())]
+            };
             certificates.reload().map_err(unusable)?;
         }
         Ok(ready)
@@ -103,7 +115,10 @@ impl Reloader {
         changed
             .map(|(section, _)| {
                 let hint = "restart the relay to change it, or put the old value back";
-                ready.locator.error(section, "cannot change while the relay runs").hint(hint)
+                ready
+                    .locator
+                    .error(section, "cannot change while the relay runs")
+                    .hint(hint)
             })
             .collect()
     }

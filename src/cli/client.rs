@@ -17,8 +17,10 @@ pub(super) async fn request(
     headers: Vec<(HeaderName, String)>,
     body: Bytes,
 ) -> Result<Answer, Failure> {
-    let headers: HeaderMap =
-        headers.into_iter().filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect();
+    let headers: HeaderMap = headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect();
     let request = Outgoing {
         method,
         url,

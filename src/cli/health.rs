@@ -27,14 +27,20 @@ pub(super) async fn run(global: &Global, args: HealthArgs) -> anyhow::Result<Exi
             Err(findings) => return Ok(unusable(&findings)),
         },
     };
-    let url = base.join("/readyz").context("--admin is no address that can be asked")?;
+    let url = base
+        .join("/readyz")
+        .context("--admin is no address that can be asked")?;
     match request(Method::GET, url, Vec::new(), Bytes::new()).await {
         Ok(answer) if answer.status.is_success() => {
             say("ready");
             Ok(ExitCode::SUCCESS)
         }
         Ok(answer) => {
-            complain(format_args!("not ready ({}): {}", answer.status, String::from_utf8_lossy(&answer.body)));
+            complain(format_args!(
+                "not ready ({}): {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            ));
             Ok(ExitCode::FAILURE)
         }
         Err(failure) => {

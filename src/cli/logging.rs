@@ -14,7 +14,9 @@ use crate::config::{LogFormat, LogSettings};
 pub(super) fn start(settings: LogSettings) {
     let level = LevelFilter::from_level(settings.level);
     let own = env!("CARGO_CRATE_NAME");
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(own, level);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(own, level);
     let pretty = match settings.format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
@@ -22,9 +24,20 @@ pub(super) fn start(settings: LogSettings) {
     };
     let layer = if pretty {
         let ansi = std::io::stderr().is_terminal();
-        fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(false).boxed()
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(ansi)
+            .with_target(false)
+            .boxed()
     } else {
-        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_target(false).boxed()
+        fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .boxed()
     };
-    let _already_started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let _already_started = tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init();
 }

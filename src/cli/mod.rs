@@ -2,7 +2,7 @@
 
 mod check;
 mod client;
-mod demo;
+
 mod health;
 mod logging;
 mod send;
@@ -33,7 +33,13 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// The configuration file
-    #[arg(long, short, global = true, default_value = "relay.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "relay.toml",
+        value_name = "FILE"
+    )]
     config: PathBuf,
     /// Set one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -50,8 +56,7 @@ enum Command {
     Send(send::SendArgs),
     /// Run a receiver that prints what it gets and fails on demand
     Sink(sink::SinkArgs),
-    /// Show the whole relay at work on this machine, with receivers that fail
-    Demo(demo::DemoArgs),
+
     /// Ask the running relay whether it is ready: exit 0 if so
     Health(health::HealthArgs),
 }
@@ -59,7 +64,10 @@ enum Command {
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
@@ -69,7 +77,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(&cli.global, args),
             Command::Send(args) => send::run(&cli.global, args).await,
             Command::Sink(args) => sink::run(args).await,
-            Command::Demo(args) => demo::run(args).await,
+
             Command::Health(args) => health::run(&cli.global, args).await,
         }
     });
@@ -90,7 +98,9 @@ impl Global {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as server.listen=127.0.0.1:9090")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, such as server.listen=127.0.0.1:9090")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -115,12 +125,17 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn unusable(findings: &[Finding]) -> ExitCode {
     findings.iter().for_each(complain);
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
-    complain(format_args!("{errors} error{}; nothing was started", if errors == 1 { "" } else { "s" }));
+    complain(format_args!(
+        "{errors} error{}; nothing was started",
+        if errors == 1 { "" } else { "s" }
+    ));
     ExitCode::from(BAD_CONFIGURATION)
 }
 
 /// Whether standard output wants colour.
 fn colourful() -> bool {
-    let no_color = crate::config::environment().iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    let no_color = crate::config::environment()
+        .iter()
+        .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
     std::io::stdout().is_terminal() && !no_color
 }

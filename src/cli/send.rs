@@ -35,17 +35,36 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> anyhow::Result<ExitC
         Err(findings) => return Ok(unusable(&findings)),
     };
     let source = choose(&config, args.source.as_deref())?;
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let own = format!("{scheme}://{}/hooks/{}", reachable(config.server.listen), source.name);
-    let url = args.url.map_or_else(|| Url::parse(&own), Ok).context("the relay's address")?;
+    let scheme = if config.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let own = format!(
+        "{scheme}://{}/hooks/{}",
+        reachable(config.server.listen),
+        source.name
+    );
+    let url = args
+        .url
+        .map_or_else(|| Url::parse(&own), Ok)
+        .context("the relay's address")?;
     let now = app::system_clock().now();
     let id = format!("msg_{}", now.as_millisecond());
     let mut headers: Vec<(HeaderName, String)> = source.auth.prove(&body, &id, now);
     headers.push((header::CONTENT_TYPE, "application/json".to_owned()));
     match request(Method::POST, url.clone(), headers, body).await {
         Ok(answer) => {
-            say(format_args!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
-            Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            say(format_args!(
+                "{} {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            ));
+            Ok(if answer.status.is_success() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Err(failure) => {
             complain(format_args!("no relay answers at {url}: {failure}"));
@@ -61,17 +80,32 @@ fn body(what: &str) -> anyhow::Result<Bytes> {
     }
     if !Path::new(what).exists() {
         let known: Vec<&str> = SAMPLES.iter().map(|(name, _)| *name).collect();
-        bail!("`{what}` is neither a file nor a sample; the samples are {}", known.join(", "));
+        bail!(
+            "`{what}` is neither a file nor a sample; the samples are {}",
+            known.join(", ")
+        );
     }
-    Ok(std::fs::read(what).with_context(|| format!("{what} cannot be read"))?.into())
+    Ok(std::fs::read(what)
+        .with_context(|| format!("{what} cannot be read"))?
+        .into())
 }
 
 fn choose<'c>(config: &'c Config, wanted: Option<&str>) -> anyhow::Result<&'c Source> {
-    let names = || config.sources.iter().map(|source| &*source.name).collect::<Vec<&str>>().join(", ");
+    let names = || {
+        config
+            .sources
+            .iter()
+            .map(|source| &*source.name)
+            .collect::<Vec<&str>>()
+            .join(", ")
+    };
     match (wanted, config.sources.as_slice()) {
         (_, []) => bail!("relay.toml has no [sources.…] to send as"),
         (None, [only]) => Ok(only),
-        (None, _) => bail!("say which source to send as with --source; there are {}", names()),
+        (None, _) => bail!(
+            "say which source to send as with --source; there are {}",
+            names()
+        ),
         (Some(name), sources) => sources
             .iter()
             .find(|source| &*source.name == name)

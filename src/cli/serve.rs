@@ -17,6 +17,12 @@ struct Signals {
     hang_up: Signal,
 }
 
+/// What a signal asks for.
+enum Heard {
+    End,
+    Reload,
+}
+
 pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let inputs = global.inputs(Secrets::Read);
     let ready = match app::load(&inputs) {
@@ -31,8 +37,10 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     tracing::info!(ingress = %relay.ingress, admin = %relay.admin, version = env!("CARGO_PKG_VERSION"), "relay is ready");
     loop {
         tokio::select! {
-            () = signals.end() => break,
-            _ = signals.hang_up.recv() => reload(&relay, &inputs).await,
+            heard = signals.next() => match heard {
+                Heard::End => break,
+                Heard::Reload => reload(&relay, &inputs).await,
+            },
             name = relay.broken() => {
                 tracing::error!(task = name, "a task ended unexpectedly: the relay ends, too");
                 relay.shut_down(CancellationToken::new()).await;
@@ -48,13 +56,15 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         loop {
             tokio::select! {
                 ended = &mut shutting_down => break ended,
-                () = signals.end() => force.cancel(),
+                Heard::End = signals.next() => force.cancel(),
             }
         }
     };
     match ended {
         Ended::Clean => tracing::info!("relay ended; nothing was under way"),
-        Ended::Forced => tracing::warn!("relay ended before everything under way did; it is sent again after the next start"),
+        Ended::Forced => tracing::warn!(
+            "relay ended before everything under way did; it is sent again after the next start"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +72,12 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 async fn start(ready: Ready) -> anyhow::Result<Relay> {
     let clock = app::system_clock();
     let telemetry = app::telemetry();
-    let store = app::open_store(&ready.config.store, app::system_seed()?, clock.clone(), &telemetry)?;
+    let store = app::open_store(
+        &ready.config.store,
+        app::system_seed()?,
+        clock.clone(),
+        &telemetry,
+    )?;
     let parts = Parts {
         ingress: app::listen(ready.config.server.listen).await?,
         admin: app::listen(ready.config.admin.listen).await?,
@@ -97,10 +112,11 @@ impl Signals {
         })
     }
 
-    async fn end(&mut self) {
+    async fn next(&mut self) -> Heard {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Heard::End,
+            _ = self.interrupt.recv() => Heard::End,
+            _ = self.hang_up.recv() => Heard::Reload,
         }
     }
 }

@@ -328,7 +328,7 @@ fn proxy(table: &Table<'_>) -> Option<Proxy> {
                 table.reading.warn_of_plain_text(&key);
             }
             if url_text::is_proxy(text) {
-                return Some(Proxy::Url(text.to_owned()));
+                return Some(Proxy::Url(Secret::new(text)));
             }
             table.error(
                 "proxy",
@@ -339,7 +339,7 @@ fn proxy(table: &Table<'_>) -> Option<Proxy> {
         }
         None => {
             let secret = table.reading.secret(&key, value, SecretKind::Proxy)?;
-            Some(Proxy::Url(secret.expose().to_owned()))
+            Some(Proxy::Url(secret))
         }
     }
 }

@@ -10,34 +10,8 @@ use super::locate::index;
 use super::reading::Table;
 use crate::expr::{EVENT_ROOTS, Expression};
 use crate::model::{EventType, Name};
-use crate::route::{Glob, Route};
-use crate::source::{Kind, Pick, Source};
-
-/// The types that interview results have.
-const INTERVIEW_TYPES: &[&str] = &[
-    "interview.submitted",
-    "interview.collected",
-    "interview.failed",
-    "interview.other",
-];
-
-/// Fields of an interview result. More may come: another name is a doubt, not an error.
-const INTERVIEW_FIELDS: &[&str] = &[
-    "id",
-    "status",
-    "interview_id",
-    "interview_status",
-    "processing_status",
-    "profile_interview_id",
-    "candidate_external_id",
-    "recruiter_go_next_round",
-    "ai_analysis_recruiter",
-    "score",
-    "ai_analysis_recruiter_score",
-    "ai_analysis_recruiter_why_hire",
-    "ai_analysis_recruiter_why_not_hire",
-    "pdf_export_url",
-];
+use crate::route::{Glob, RESULT_FIELDS, Route};
+use crate::source::{INTERVIEW_TYPES, Kind, Pick, Source};
 
 /// What a route may name.
 pub(super) struct Known<'a> {
@@ -237,14 +211,14 @@ pub(super) fn warn_of_unknown_fields<'f>(
     fields: impl IntoIterator<Item = &'f String>,
 ) {
     for (at, field) in fields.into_iter().enumerate() {
-        if INTERVIEW_FIELDS.contains(&field.as_str()) {
+        if RESULT_FIELDS.contains(&field.as_str()) {
             continue;
         }
         let problem = format!(
             "\"{}\" is no known field of an interview result",
             field.escape_debug()
         );
-        table.warn(&index(key, at), problem, suggest(field, INTERVIEW_FIELDS));
+        table.warn(&index(key, at), problem, suggest(field, &RESULT_FIELDS));
     }
 }
 

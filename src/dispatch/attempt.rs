@@ -44,9 +44,21 @@ pub(super) struct Attempt {
 /// What an attempt tells the loop.
 pub(super) enum Report {
     /// It came to this; what becomes of the delivery?
-    Asked { destination: Name, waiting: Waiting, probe: bool, told: Box<Told>, answer: oneshot::Sender<Outcome> },
+    Asked {
+        destination: Name,
+        waiting: Waiting,
+        probe: bool,
+        told: Box<Told>,
+        answer: oneshot::Sender<Outcome>,
+    },
     /// It is recorded (or there was nothing to record).
-    Done { destination: Name, waiting: Waiting, probe: bool, outcome: Option<Outcome>, store_failed: bool },
+    Done {
+        destination: Name,
+        waiting: Waiting,
+        probe: bool,
+        outcome: Option<Outcome>,
+        store_failed: bool,
+    },
 }
 
 /// A request that was sent.
@@ -104,16 +116,24 @@ impl Attempt {
         };
         self.desk.send(asked).await.ok()?;
         let outcome = decided.await.ok()?;
-        let attempt = sent.as_ref().zip(judgement.as_ref()).map(|(sent, judgement)| Record {
-            at: sent.at,
-            duration: sent.took,
-            status: sent.status,
-            verdict: judgement.verdict,
-            reason: judgement.reason.clone(),
-            excerpt: judgement.excerpt.clone(),
-        });
+        let attempt = sent
+            .as_ref()
+            .zip(judgement.as_ref())
+            .map(|(sent, judgement)| Record {
+                at: sent.at,
+                duration: sent.took,
+                status: sent.status,
+                verdict: judgement.verdict,
+                reason: judgement.reason.clone(),
+                excerpt: judgement.excerpt.clone(),
+            });
         let settled = self.settle(attempt, outcome.clone()).await?;
-        self.tell(work, sent.as_ref(), judgement.map(|j| j.verdict), (&outcome, settled.state));
+        self.tell(
+            work,
+            sent.as_ref(),
+            judgement.map(|j| j.verdict),
+            (&outcome, settled.state),
+        );
         Some(outcome)
     }
 
@@ -128,18 +148,34 @@ impl Attempt {
         let took = self.bench.clock.monotonic().saturating_sub(started);
         let judgement = self.destination.judge(&reply, self.bench.clock.now());
         let status = reply.as_ref().ok().map(|answer| answer.status.as_u16());
-        (Told::Judged(judgement.clone()), Some(Sent { at, took, status }), Some(judgement))
+        (
+            Told::Judged(judgement.clone()),
+            Some(Sent { at, took, status }),
+            Some(judgement),
+        )
     }
 
-    fn render(&self, work: &Work, now: Timestamp) -> Result<crate::transport::Outgoing, Unsendable> {
-        let unreadable = |_| Unsendable::Dead { reason: "the stored payload is not JSON".to_owned() };
+    fn render(
+        &self,
+        work: &Work,
+        now: Timestamp,
+    ) -> Result<crate::transport::Outgoing, Unsendable> {
+        let unreadable = |_| Unsendable::Dead {
+            reason: "the stored payload is not JSON".to_owned(),
+        };
         let body = Body::parse(&work.payload).map_err(unreadable)?;
-        let previous = work.previous.as_ref().and_then(|payload| Body::parse(payload).ok());
+        let previous = work
+            .previous
+            .as_ref()
+            .and_then(|payload| Body::parse(payload).ok());
         let result = body.value();
         let changed = match &previous {
             Some(previous) if self.destination.revisions() == Revisions::Latest => {
                 let key = self.bench.store.key().as_bytes();
-                body.digests(key).differing(&previous.digests(key), |field| !work.changed.iter().any(|c| c == field))
+                body.digests(key)
+                    .differing(&previous.digests(key), |field| {
+                        !work.changed.iter().any(|c| c == field)
+                    })
             }
             _ => work.changed.clone(),
         };
@@ -180,13 +216,22 @@ impl Attempt {
                         tracing::error!(delivery = %self.id(), %error, "attempt cannot be recorded yet: trying on");
                         told = true;
                     }
-                    self.bench.clock.sleep_until(plus(self.bench.clock.now(), STORE_PAUSE)).await;
+                    self.bench
+                        .clock
+                        .sleep_until(plus(self.bench.clock.now(), STORE_PAUSE))
+                        .await;
                 }
             }
         }
     }
 
-    fn tell(&self, work: &Work, sent: Option<&Sent>, verdict: Option<Verdict>, end: (&Outcome, State)) {
+    fn tell(
+        &self,
+        work: &Work,
+        sent: Option<&Sent>,
+        verdict: Option<Verdict>,
+        end: (&Outcome, State),
+    ) {
         let (outcome, state) = end;
         let now = self.bench.clock.now();
         let (reason, due_at) = match outcome {
@@ -202,7 +247,9 @@ impl Attempt {
             attempt: self.entry.waiting.budget.tries.saturating_add(1),
             status: sent.and_then(|sent| sent.status),
             verdict,
-            duration_ms: sent.map_or(0, |sent| u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX)),
+            duration_ms: sent.map_or(0, |sent| {
+                u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX)
+            }),
             state,
             due_at: due_at.filter(|_| state == State::Waiting),
             reason,

@@ -54,7 +54,13 @@ pub(super) enum Change {
 
 impl Breaker {
     pub(super) fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, trouble: None, failures: 0, rejected: Vec::new(), last_accepted: None }
+        Self {
+            policy,
+            trouble: None,
+            failures: 0,
+            rejected: Vec::new(),
+            last_accepted: None,
+        }
     }
 
     /// Puts back what was so before a restart; the first probe goes out at once.
@@ -65,7 +71,13 @@ impl Breaker {
             LaneState::Healthy | LaneState::Paused | LaneState::Orphaned => return,
         };
         let wait = self.policy.probe_after;
-        self.trouble = Some(Trouble { kind, reason, since, probe_at: since, wait });
+        self.trouble = Some(Trouble {
+            kind,
+            reason,
+            since,
+            probe_at: since,
+            wait,
+        });
     }
 
     pub(super) fn trouble(&self) -> Option<&Trouble> {
@@ -82,7 +94,10 @@ impl Breaker {
 
     /// A delivery refused at `refused_at` was not alone to blame the destination for: since then it took another.
     pub(super) fn took_another_since(&self, refused_at: Option<Timestamp>) -> bool {
-        refused_at.is_some_and(|refused| self.last_accepted.is_some_and(|accepted| accepted > refused))
+        refused_at.is_some_and(|refused| {
+            self.last_accepted
+                .is_some_and(|accepted| accepted > refused)
+        })
     }
 
     /// A delivery was accepted. Only a probe frees a lane: others were sent before the trouble began.
@@ -115,8 +130,18 @@ impl Breaker {
 
     /// One delivery was rejected. The second part tells whether that stands: a destination that rejects
     /// everything is to blame itself, and what it rejects from then on keeps waiting.
-    pub(super) fn rejected(&mut self, now: Timestamp, event: EventId, reason: &str, probe: bool) -> (Change, bool) {
-        if self.trouble.as_ref().is_some_and(|trouble| trouble.kind == Kind::Rejecting) {
+    pub(super) fn rejected(
+        &mut self,
+        now: Timestamp,
+        event: EventId,
+        reason: &str,
+        probe: bool,
+    ) -> (Change, bool) {
+        if self
+            .trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.kind == Kind::Rejecting)
+        {
             return (self.still_in_trouble(now, probe), false);
         }
         self.failures = 0;
@@ -136,7 +161,11 @@ impl Breaker {
     pub(super) fn free(&mut self) -> Change {
         self.failures = 0;
         self.rejected.clear();
-        if self.trouble.take().is_some() { Change::Freed } else { Change::None }
+        if self.trouble.take().is_some() {
+            Change::Freed
+        } else {
+            Change::None
+        }
     }
 
     /// Other settings: what was wrong may be mended by them.
@@ -149,13 +178,20 @@ impl Breaker {
         let wait = self.policy.probe_after;
         let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
         self.rejected.clear();
-        self.trouble = Some(Trouble { kind, reason, since, probe_at: plus(now, wait), wait });
+        self.trouble = Some(Trouble {
+            kind,
+            reason,
+            since,
+            probe_at: plus(now, wait),
+            wait,
+        });
         Change::Tripped
     }
 
     fn still_in_trouble(&mut self, now: Timestamp, probe: bool) -> Change {
         if let Some(trouble) = self.trouble.as_mut().filter(|_| probe) {
-            trouble.wait = (trouble.wait * 2).min(self.policy.probe_max.max(self.policy.probe_after));
+            trouble.wait =
+                (trouble.wait * 2).min(self.policy.probe_max.max(self.policy.probe_after));
             trouble.probe_at = plus(now, trouble.wait);
         }
         Change::None
@@ -223,10 +259,22 @@ mod tests {
     #[test]
     fn different_events_rejected_in_a_row_block_it_and_from_then_on_none_stands() {
         let mut breaker = breaker();
-        assert_eq!(breaker.rejected(at(0), event(1), "422", false), (Change::None, true));
-        assert_eq!(breaker.rejected(at(0), event(1), "422", false), (Change::None, true));
-        assert_eq!(breaker.rejected(at(0), event(2), "422", false), (Change::Tripped, true));
-        assert_eq!(breaker.rejected(at(30), event(3), "422", true), (Change::None, false));
+        assert_eq!(
+            breaker.rejected(at(0), event(1), "422", false),
+            (Change::None, true)
+        );
+        assert_eq!(
+            breaker.rejected(at(0), event(1), "422", false),
+            (Change::None, true)
+        );
+        assert_eq!(
+            breaker.rejected(at(0), event(2), "422", false),
+            (Change::Tripped, true)
+        );
+        assert_eq!(
+            breaker.rejected(at(30), event(3), "422", true),
+            (Change::None, false)
+        );
         assert_eq!(breaker.state(), LaneState::Blocked);
     }
 
@@ -236,7 +284,10 @@ mod tests {
         for _ in 0..3 {
             breaker.failed(at(0), "refused", false);
         }
-        assert_eq!(breaker.rejected(at(30), event(1), "404", true), (Change::Freed, true));
+        assert_eq!(
+            breaker.rejected(at(30), event(1), "404", true),
+            (Change::Freed, true)
+        );
     }
 
     #[test]

@@ -69,7 +69,11 @@ impl Gate {
         if let Some(until) = self.held_until(now) {
             return Pass::At(until);
         }
-        let room = if self.hold.is_some() { 1 } else { self.concurrency };
+        let room = if self.hold.is_some() {
+            1
+        } else {
+            self.concurrency
+        };
         if self.under_way >= room {
             return Pass::AfterOne;
         }
@@ -89,7 +93,12 @@ impl Gate {
     }
 
     /// The receiver asked for a pause of `wait`, or just for less (then each pause is longer).
-    pub(super) fn hold(&mut self, now: Timestamp, wait: Option<Duration>, fallback: impl Fn(u32) -> Duration) {
+    pub(super) fn hold(
+        &mut self,
+        now: Timestamp,
+        wait: Option<Duration>,
+        fallback: impl Fn(u32) -> Duration,
+    ) {
         let times = self.hold.map_or(1, |hold| hold.times.saturating_add(1));
         let wait = wait.unwrap_or_else(|| fallback(times)).min(LONGEST_WAIT);
         let until = plus(now, wait).max(self.hold.map_or(now, |hold| hold.until));
@@ -105,7 +114,9 @@ impl Gate {
 
     /// Until when the receiver wants nothing.
     pub(super) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.hold.map(|hold| hold.until).filter(|until| *until > now)
+        self.hold
+            .map(|hold| hold.until)
+            .filter(|until| *until > now)
     }
 
     /// Requests that have entered and not left.

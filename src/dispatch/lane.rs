@@ -60,7 +60,10 @@ struct Standing {
 
 impl Lane {
     pub(super) fn new(spec: LaneSpec, lease: Lease, clock: Arc<dyn Clock>) -> Self {
-        let Lease { fence, lane: record } = lease;
+        let Lease {
+            fence,
+            lane: record,
+        } = lease;
         let mut breaker = Breaker::new(spec.settings.breaker.clone());
         let still = record.paused || record.state != LaneState::Healthy;
         let since = still.then_some(record.since);
@@ -71,7 +74,10 @@ impl Lane {
             breaker,
             paused: record.paused,
             retired: false,
-            standing: Standing { total: record.stood_still, since },
+            standing: Standing {
+                total: record.stood_still,
+                since,
+            },
             probed: HashSet::new(),
             probing: false,
             spec,
@@ -107,7 +113,9 @@ impl Lane {
                 self.probing |= probe;
                 Step::Start { entry, probe }
             }
-            Err(until) => Step::Wait { until: earlier(until, self.window.wake()) },
+            Err(until) => Step::Wait {
+                until: earlier(until, self.window.wake()),
+            },
         }
     }
 
@@ -137,14 +145,27 @@ impl Lane {
     }
 
     /// Decides what becomes of a delivery, and what its answer says about the destination.
-    pub(super) fn decide(&mut self, waiting: &Waiting, probe: bool, told: Told, at: (Timestamp, f64)) -> (Outcome, Change) {
+    pub(super) fn decide(
+        &mut self,
+        waiting: &Waiting,
+        probe: bool,
+        told: Told,
+        at: (Timestamp, f64),
+    ) -> (Outcome, Change) {
         let (now, unit) = at;
         self.note_standing(now);
         let judgement = match told {
             Told::Unsendable(Unsendable::Skipped { field }) => {
-                return (Outcome::Skipped { reason: format!("{field} is null") }, Change::None);
+                return (
+                    Outcome::Skipped {
+                        reason: format!("{field} is null"),
+                    },
+                    Change::None,
+                );
             }
-            Told::Unsendable(Unsendable::Dead { reason }) => return (Outcome::Dead { reason }, Change::None),
+            Told::Unsendable(Unsendable::Dead { reason }) => {
+                return (Outcome::Dead { reason }, Change::None);
+            }
             Told::Judged(judgement) => judgement,
         };
         let mut budget = waiting.budget.clone();
@@ -160,12 +181,20 @@ impl Lane {
             Verdict::Accepted => {
                 self.gate.accepted(now);
                 let change = self.breaker.accepted(now, probe);
-                (Outcome::Delivered { receipt: judgement.receipt, warning: judgement.warning }, change)
+                (
+                    Outcome::Delivered {
+                        receipt: judgement.receipt,
+                        warning: judgement.warning,
+                    },
+                    change,
+                )
             }
             Verdict::Retry if judgement.holds_lane => {
                 let policy = &self.spec.settings.retry;
                 let longest = self.spec.settings.breaker.probe_max;
-                self.gate.hold(now, judgement.retry_after, |times| policy.delay(times, unit).min(longest));
+                self.gate.hold(now, judgement.retry_after, |times| {
+                    policy.delay(times, unit).min(longest)
+                });
                 (keep(budget), Change::None)
             }
             Verdict::Retry if probe => (keep(budget), self.breaker.failed(now, reason, true)),
@@ -185,7 +214,12 @@ impl Lane {
                 let again = self.breaker.took_another_since(budget.refused_at);
                 let (change, stands) = self.breaker.rejected(now, waiting.id.event, reason, probe);
                 if stands || again {
-                    (Outcome::Dead { reason: judgement.reason }, change)
+                    (
+                        Outcome::Dead {
+                            reason: judgement.reason,
+                        },
+                        change,
+                    )
                 } else {
                     budget.refused_at = Some(budget.refused_at.unwrap_or(now));
                     (keep(budget), change)
@@ -194,10 +228,21 @@ impl Lane {
         }
     }
 
-    fn charge(&self, waiting: &Waiting, budget: &Budget, judgement: &Judgement, at: (Timestamp, f64)) -> Outcome {
+    fn charge(
+        &self,
+        waiting: &Waiting,
+        budget: &Budget,
+        judgement: &Judgement,
+        at: (Timestamp, f64),
+    ) -> Outcome {
         let (now, unit) = at;
         let stood_still = self.standing.upto(now);
-        let failed = Failed { at: now, stood_still, retry_after: judgement.retry_after, unit };
+        let failed = Failed {
+            at: now,
+            stood_still,
+            retry_after: judgement.retry_after,
+            unit,
+        };
         match self.spec.settings.retry.charge(budget, failed) {
             Decision::Again { delay, budget } => Outcome::Waiting {
                 due_at: plus(now, delay).max(waiting.due_at),
@@ -205,7 +250,9 @@ impl Lane {
                 budget,
                 supersedable: self.spec.destination.revisions() == Revisions::Latest,
             },
-            Decision::GiveUp { reason } => Outcome::Dead { reason: format!("{}; {reason}", judgement.reason) },
+            Decision::GiveUp { reason } => Outcome::Dead {
+                reason: format!("{}; {reason}", judgement.reason),
+            },
         }
     }
 
@@ -215,7 +262,9 @@ impl Lane {
         self.window.done(waiting);
         self.probing &= !probe;
         match outcome {
-            Some(Outcome::Waiting { due_at, .. }) if *due_at > waiting.due_at => self.window.wakes_at(*due_at),
+            Some(Outcome::Waiting { due_at, .. }) if *due_at > waiting.due_at => {
+                self.window.wakes_at(*due_at)
+            }
             Some(Outcome::Waiting { .. }) => self.window.look(),
             _ => {}
         }
@@ -230,7 +279,11 @@ impl Lane {
     pub(super) fn pause(&mut self, now: Timestamp, paused: bool) -> Change {
         self.note_standing(now);
         self.paused = paused;
-        let change = if paused { Change::None } else { self.breaker.free() };
+        let change = if paused {
+            Change::None
+        } else {
+            self.breaker.free()
+        };
         self.note_standing(now);
         change
     }
@@ -266,7 +319,9 @@ impl Lane {
             destination: self.name().clone(),
             state: self.breaker.state(),
             paused: self.paused,
-            reason: trouble.map(|trouble| trouble.reason.clone()).unwrap_or_default(),
+            reason: trouble
+                .map(|trouble| trouble.reason.clone())
+                .unwrap_or_default(),
             since: self.standing.since.unwrap_or(now),
             stood_still: self.standing.total,
         }
@@ -278,13 +333,19 @@ impl Lane {
         let reason = match trouble {
             _ if self.spec.settings.paused => "paused = true in relay.toml".to_owned(),
             _ if self.paused => "paused by an operator".to_owned(),
-            Some(trouble) if trouble.kind == Kind::Open => format!("does not answer: {}", trouble.reason),
+            Some(trouble) if trouble.kind == Kind::Open => {
+                format!("does not answer: {}", trouble.reason)
+            }
             Some(trouble) => trouble.reason.clone(),
             None => String::new(),
         };
         LaneView {
             destination: self.name().clone(),
-            state: if self.is_paused() { LaneState::Paused } else { self.breaker.state() },
+            state: if self.is_paused() {
+                LaneState::Paused
+            } else {
+                self.breaker.state()
+            },
             reason,
             since: trouble.map(|trouble| trouble.since).or(self.standing.since),
             held_until: self.gate.held_until(now),
@@ -299,7 +360,10 @@ impl Lane {
 
     fn note_standing(&mut self, now: Timestamp) {
         let held = self.gate.held_until(now).is_some();
-        self.standing.note(now, held || self.is_paused() || self.breaker.trouble().is_some());
+        self.standing.note(
+            now,
+            held || self.is_paused() || self.breaker.trouble().is_some(),
+        );
     }
 }
 

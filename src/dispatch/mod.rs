@@ -41,8 +41,6 @@ pub type RouteValues = HashMap<Name, Map<String, Value>>;
 #[derive(Clone, Debug)]
 pub struct LaneSpec {
     pub destination: Arc<Destination>,
-    /// What `destination` was compiled from: tells whether a reload touches it.
-    pub written: destination::Settings,
     pub settings: LaneSettings,
 }
 
@@ -81,14 +79,27 @@ pub struct Stopped;
 
 enum Command {
     Snapshot(oneshot::Sender<Snapshot>),
-    Pause { destination: Name, paused: bool, done: oneshot::Sender<bool> },
-    Reconfigure { specs: Vec<LaneSpec>, routes: Arc<RouteValues>, done: oneshot::Sender<()> },
+    Pause {
+        destination: Name,
+        paused: bool,
+        done: oneshot::Sender<bool>,
+    },
+    Reconfigure {
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// What tasks beside the loop bring back.
 enum News {
-    Read { destination: Name, due: Result<Due, StoreError> },
-    Released { destination: Name },
+    Read {
+        destination: Name,
+        due: Result<Due, StoreError>,
+    },
+    Released {
+        destination: Name,
+    },
 }
 
 /// The loop.
@@ -109,29 +120,52 @@ pub struct Dispatcher {
 impl Handle {
     pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
         let (tell, told) = oneshot::channel();
-        self.commands.send(Command::Snapshot(tell)).await.map_err(|_| Stopped)?;
+        self.commands
+            .send(Command::Snapshot(tell))
+            .await
+            .map_err(|_| Stopped)?;
         told.await.map_err(|_| Stopped)
     }
 
     /// Holds a lane or lets it go; resuming also frees it from any trouble. False: no such lane.
     pub async fn pause(&self, destination: &Name, paused: bool) -> Result<bool, Stopped> {
         let (done, answer) = oneshot::channel();
-        let command = Command::Pause { destination: destination.clone(), paused, done };
+        let command = Command::Pause {
+            destination: destination.clone(),
+            paused,
+            done,
+        };
         self.commands.send(command).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
     /// Puts other lanes in force; those that changed are freed, those that are gone finish what is under way.
-    pub async fn reconfigure(&self, specs: Vec<LaneSpec>, routes: Arc<RouteValues>) -> Result<(), Stopped> {
+    pub async fn reconfigure(
+        &self,
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+    ) -> Result<(), Stopped> {
         let (done, answer) = oneshot::channel();
-        self.commands.send(Command::Reconfigure { specs, routes, done }).await.map_err(|_| Stopped)?;
+        self.commands
+            .send(Command::Reconfigure {
+                specs,
+                routes,
+                done,
+            })
+            .await
+            .map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 }
 
 impl Dispatcher {
     /// A loop without lanes, and the handle that gives it some.
-    pub fn new(bench: Bench, listener: Listener, random: Box<dyn Rng + Send>, tasks: TaskTracker) -> (Self, Handle) {
+    pub fn new(
+        bench: Bench,
+        listener: Listener,
+        random: Box<dyn Rng + Send>,
+        tasks: TaskTracker,
+    ) -> (Self, Handle) {
         let (commands, commands_in) = mpsc::channel(64);
         let bench = Arc::new(bench);
         let (records, records_in) = mpsc::unbounded_channel();
@@ -204,10 +238,16 @@ impl Dispatcher {
                     }
                     Step::Read { limit } => {
                         let ordered = lane.spec.destination.order() == destination::Order::Subject;
-                        let (bench, news, name) = (self.bench.clone(), self.news.0.clone(), name.clone());
+                        let (bench, news, name) =
+                            (self.bench.clone(), self.news.0.clone(), name.clone());
                         self.tasks.spawn(async move {
                             let due = bench.store.due(&name, now, limit, ordered).await;
-                            let _loop_is_gone = news.send(News::Read { destination: name, due }).await;
+                            let _loop_is_gone = news
+                                .send(News::Read {
+                                    destination: name,
+                                    due,
+                                })
+                                .await;
                         });
                     }
                     Step::Start { entry, probe } => {
@@ -230,7 +270,9 @@ impl Dispatcher {
     }
 
     fn ring(&mut self, ring: Ring) {
-        let Some(lane) = self.lanes.get_mut(ring.destination()) else { return };
+        let Some(lane) = self.lanes.get_mut(ring.destination()) else {
+            return;
+        };
         match ring {
             Ring::Offer { waiting, work, .. } => lane.window.offer(waiting, work),
             Ring::Superseded { delivery, .. } => lane.window.forget(delivery),
@@ -241,16 +283,32 @@ impl Dispatcher {
     fn report(&mut self, report: Report) {
         let now = self.bench.clock.now();
         match report {
-            Report::Asked { destination, waiting, probe, told, answer } => {
+            Report::Asked {
+                destination,
+                waiting,
+                probe,
+                told,
+                answer,
+            } => {
                 let unit = self.random.random::<f64>();
-                let Some(lane) = self.lanes.get_mut(&destination) else { return };
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
                 let (outcome, change) = lane.decide(&waiting, probe, *told, (now, unit));
                 let _attempt_is_gone = answer.send(outcome);
                 self.changed(&destination, change);
             }
-            Report::Done { destination, waiting, probe, outcome, store_failed } => {
+            Report::Done {
+                destination,
+                waiting,
+                probe,
+                outcome,
+                store_failed,
+            } => {
                 self.sending.remove(&waiting.id);
-                let Some(lane) = self.lanes.get_mut(&destination) else { return };
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
                 lane.done(&waiting, probe, outcome.as_ref());
                 if store_failed {
                     lane.window.unreadable(plus(now, STORE_PAUSE));
@@ -266,7 +324,9 @@ impl Dispatcher {
         let now = self.bench.clock.now();
         match news {
             News::Read { destination, due } => {
-                let Some(lane) = self.lanes.get_mut(&destination) else { return };
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
                 match due {
                     Ok(due) => lane.window.refill(due),
                     Err(error) => {
@@ -287,11 +347,26 @@ impl Dispatcher {
         let now = self.bench.clock.now();
         match command {
             Command::Snapshot(tell) => {
-                let lanes = self.lanes.values().filter(|lane| !lane.is_retired()).map(|lane| lane.view(now)).collect();
-                let _nobody_waits = tell.send(Snapshot { lanes, sending: self.sending.clone() });
+                let lanes = self
+                    .lanes
+                    .values()
+                    .filter(|lane| !lane.is_retired())
+                    .map(|lane| lane.view(now))
+                    .collect();
+                let _nobody_waits = tell.send(Snapshot {
+                    lanes,
+                    sending: self.sending.clone(),
+                });
             }
-            Command::Pause { destination, paused, done } => {
-                let change = self.lanes.get_mut(&destination).map(|lane| lane.pause(now, paused));
+            Command::Pause {
+                destination,
+                paused,
+                done,
+            } => {
+                let change = self
+                    .lanes
+                    .get_mut(&destination)
+                    .map(|lane| lane.pause(now, paused));
                 if let Some(change) = change {
                     self.keep(&destination);
                     self.announce(&destination);
@@ -301,7 +376,11 @@ impl Dispatcher {
                 }
                 let _nobody_waits = done.send(change.is_some());
             }
-            Command::Reconfigure { specs, routes, done } => {
+            Command::Reconfigure {
+                specs,
+                routes,
+                done,
+            } => {
                 self.reconfigure(specs, routes).await;
                 let _nobody_waits = done.send(());
             }
@@ -312,10 +391,15 @@ impl Dispatcher {
         let now = self.bench.clock.now();
         self.routes = routes;
         let names: HashSet<&Name> = specs.iter().map(|spec| spec.destination.name()).collect();
-        for (_, lane) in self.lanes.iter_mut().filter(|(name, _)| !names.contains(name)) {
+        for (_, lane) in self
+            .lanes
+            .iter_mut()
+            .filter(|(name, _)| !names.contains(name))
+        {
             lane.retire();
         }
-        self.lanes.retain(|_, lane| !(lane.is_retired() && lane.is_idle()));
+        self.lanes
+            .retain(|_, lane| !(lane.is_retired() && lane.is_idle()));
         let mut new = Vec::new();
         for spec in specs {
             let name = spec.destination.name().clone();
@@ -323,7 +407,8 @@ impl Dispatcher {
                 new.push(spec);
                 continue;
             };
-            let untouched = lane.spec.written == spec.written && lane.spec.settings == spec.settings;
+            let untouched = lane.spec.destination.settings() == spec.destination.settings()
+                && lane.spec.settings == spec.settings;
             if untouched && !lane.is_retired() {
                 lane.spec = spec;
             } else {
@@ -340,7 +425,10 @@ impl Dispatcher {
         if specs.is_empty() {
             return;
         }
-        let names: Vec<Name> = specs.iter().map(|spec| spec.destination.name().clone()).collect();
+        let names: Vec<Name> = specs
+            .iter()
+            .map(|spec| spec.destination.name().clone())
+            .collect();
         let leases = loop {
             match self.bench.store.lease(&names).await {
                 Ok(leases) => break leases,
@@ -353,7 +441,9 @@ impl Dispatcher {
             }
         };
         for lease in leases {
-            let spec = specs.iter().find(|spec| *spec.destination.name() == lease.lane.destination);
+            let spec = specs
+                .iter()
+                .find(|spec| *spec.destination.name() == lease.lane.destination);
             if let Some(spec) = spec {
                 let lane = Lane::new(spec.clone(), lease, self.bench.clock.clone());
                 self.lanes.insert(lane.name().clone(), lane);
@@ -375,9 +465,12 @@ impl Dispatcher {
 
     /// What waits for a retry is due at once.
     fn release(&mut self, destination: &Name) {
-        let Some(lane) = self.lanes.get_mut(destination) else { return };
+        let Some(lane) = self.lanes.get_mut(destination) else {
+            return;
+        };
         lane.freed();
-        let (bench, news, destination) = (self.bench.clone(), self.news.0.clone(), destination.clone());
+        let (bench, news, destination) =
+            (self.bench.clone(), self.news.0.clone(), destination.clone());
         self.tasks.spawn(async move {
             release(&bench, &destination).await;
             let _loop_is_gone = news.send(News::Released { destination }).await;
@@ -394,7 +487,9 @@ impl Dispatcher {
         let now = self.bench.clock.now();
         if let Some(lane) = self.lanes.get(destination) {
             let view = lane.view(now);
-            self.bench.telemetry.lane(now, destination, view.state, &view.reason);
+            self.bench
+                .telemetry
+                .lane(now, destination, view.state, &view.reason);
         }
     }
 }
@@ -402,7 +497,11 @@ impl Dispatcher {
 /// Makes everything that waits for a retry due, in batches that let others write between.
 async fn release(bench: &Bench, destination: &Name) {
     loop {
-        match bench.store.release(destination, bench.clock.now(), RELEASE).await {
+        match bench
+            .store
+            .release(destination, bench.clock.now(), RELEASE)
+            .await
+        {
             Ok(count) if count < RELEASE => return,
             Ok(_) => {}
             Err(error) => {

@@ -44,7 +44,10 @@ pub(super) struct Window {
 impl Window {
     /// Nothing is known yet of what the store holds.
     pub(super) fn new() -> Self {
-        Self { backlog: true, ..Self::default() }
+        Self {
+            backlog: true,
+            ..Self::default()
+        }
     }
 
     /// Takes a delivery that was just written, unless older ones may still be in the store.
@@ -72,7 +75,11 @@ impl Window {
 
     /// Forgets a delivery that is not to go out any more; one under way is not touched.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
-        if let Some(at) = self.entries.iter().position(|entry| entry.waiting.id == delivery) {
+        if let Some(at) = self
+            .entries
+            .iter()
+            .position(|entry| entry.waiting.id == delivery)
+        {
             let gone = self.remove(at);
             self.known.remove(&gone.waiting.id);
         }
@@ -82,7 +89,11 @@ impl Window {
     pub(super) fn wants(&mut self, now: Timestamp) -> Option<usize> {
         let due = self.next_due.is_some_and(|next| next <= now);
         let later = self.not_before.is_some_and(|at| at > now);
-        if self.reading || later || !(self.backlog && !self.stalled || due) || self.entries.len() > WINDOW / 4 {
+        if self.reading
+            || later
+            || !(self.backlog && !self.stalled || due)
+            || self.entries.len() > WINDOW / 4
+        {
             return None;
         }
         self.reading = true;
@@ -124,13 +135,21 @@ impl Window {
         if self.reading || self.entries.len() > WINDOW / 4 {
             return None;
         }
-        if self.backlog && !self.stalled { self.not_before } else { self.next_due.max(self.not_before) }
+        if self.backlog && !self.stalled {
+            self.not_before
+        } else {
+            self.next_due.max(self.not_before)
+        }
     }
 
     /// Takes the first delivery that `fits` and whose subject has none under way (if `ordered`).
     pub(super) fn take(&mut self, ordered: bool, fits: impl Fn(&Waiting) -> bool) -> Option<Entry> {
         let may_go = |entry: &Entry| {
-            let free = !ordered || entry.waiting.subject.is_none_or(|subject| !self.busy.contains(&subject));
+            let free = !ordered
+                || entry
+                    .waiting
+                    .subject
+                    .is_none_or(|subject| !self.busy.contains(&subject));
             free && fits(&entry.waiting)
         };
         let at = self.entries.iter().position(may_go)?;
@@ -141,9 +160,13 @@ impl Window {
 
     /// Whether [`Self::take`] would find anything.
     pub(super) fn has_ready(&self, ordered: bool) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| !ordered || entry.waiting.subject.is_none_or(|subject| !self.busy.contains(&subject)))
+        self.entries.iter().any(|entry| {
+            !ordered
+                || entry
+                    .waiting
+                    .subject
+                    .is_none_or(|subject| !self.busy.contains(&subject))
+        })
     }
 
     /// A delivery that was taken is recorded. What waited behind it may be due now.
@@ -175,7 +198,10 @@ impl Window {
     }
 
     fn remove(&mut self, at: usize) -> Entry {
-        let entry = self.entries.remove(at).expect("the position was just found");
+        let entry = self
+            .entries
+            .remove(at)
+            .expect("the position was just found");
         self.bytes -= entry.work.as_ref().map_or(0, |work| bytes_of(work));
         entry
     }
@@ -213,7 +239,11 @@ mod tests {
     }
 
     fn due(items: Vec<Waiting>, more: bool) -> Due {
-        Due { items, more, next_due: None }
+        Due {
+            items,
+            more,
+            next_due: None,
+        }
     }
 
     #[test]
@@ -239,7 +269,10 @@ mod tests {
         assert!(window.wants(at(0)).is_none(), "one read at a time");
         window.offer(waiting(1, None), None);
         window.refill(due(Vec::new(), false));
-        assert!(window.wants(at(0)).is_some(), "the read may have missed what was offered meanwhile");
+        assert!(
+            window.wants(at(0)).is_some(),
+            "the read may have missed what was offered meanwhile"
+        );
         window.refill(due(vec![waiting(1, None)], false));
         assert!(window.wants(at(0)).is_none());
         assert!(window.take(true, |_| true).is_some());
@@ -280,7 +313,10 @@ mod tests {
         window.look();
         assert!(window.wants(at(0)).is_some());
         window.refill(due(Vec::new(), true));
-        assert!(window.wants(at(0)).is_none(), "reading again would bring the same");
+        assert!(
+            window.wants(at(0)).is_none(),
+            "reading again would bring the same"
+        );
         window.done(&first);
         assert!(window.wants(at(0)).is_some());
     }

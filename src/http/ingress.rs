@@ -52,34 +52,46 @@ impl Ingress {
             intake,
             telemetry,
             clock,
-            limits: BodyLimits { max_body: settings.max_body, deadline: settings.body_deadline },
+            limits: BodyLimits {
+                max_body: settings.max_body,
+                deadline: settings.body_deadline,
+            },
             budget: BodyBudget::new(settings.max_body_in_flight),
             trusted_proxies: settings.trusted_proxies.clone(),
             limiters: Mutex::default(),
         }
     }
 
-    async fn hook(&self, request: Request<Inbound>, peer: Peer) -> Result<Response<Reply>, Refused> {
+    async fn hook(
+        &self,
+        request: Request<Inbound>,
+        peer: Peer,
+    ) -> Result<Response<Reply>, Refused> {
         let (parts, body) = request.into_parts();
-        let IngressCall::Hook { source: name } =
-            IngressCall::parse(&parts.method, &parts.uri).map_err(|no_call| (None, no_call.into()))?;
+        let IngressCall::Hook { source: name } = IngressCall::parse(&parts.method, &parts.uri)
+            .map_err(|no_call| (None, no_call.into()))?;
         let source = self.intake.source(&name).ok_or((None, Refusal::NotFound))?;
         let refused = |refusal| (Some(source.name.clone()), refusal);
         let client = peer.client(&parts.headers, &self.trusted_proxies);
-        if !source.allow_ips.is_empty() && !source.allow_ips.iter().any(|net| net.contains(&client)) {
+        if !source.allow_ips.is_empty() && !source.allow_ips.iter().any(|net| net.contains(&client))
+        {
             return Err(refused(Refusal::Forbidden));
         }
         // A stranger is sent away before anything is read for him, and cannot use up a sender's rate.
         if !source.auth.needs_body() {
-            self.authenticate(&source, &parts.headers, b"").map_err(refused)?;
+            self.authenticate(&source, &parts.headers, b"")
+                .map_err(refused)?;
         }
         self.admit(&source).map_err(refused)?;
         if !is_json(&parts.headers) {
             return Err(refused(Refusal::UnsupportedMediaType));
         }
-        let taken = read_body(body, self.limits, &self.budget).await.map_err(|error| refused(error.into()))?;
+        let taken = read_body(body, self.limits, &self.budget)
+            .await
+            .map_err(|error| refused(error.into()))?;
         if source.auth.needs_body() {
-            self.authenticate(&source, &parts.headers, &taken.bytes).map_err(refused)?;
+            self.authenticate(&source, &parts.headers, &taken.bytes)
+                .map_err(refused)?;
         }
         let (name, bytes) = (source.name.clone(), taken.bytes);
         let receipt = self
@@ -90,9 +102,16 @@ impl Ingress {
         Ok(self.acknowledge(receipt, bytes))
     }
 
-    fn authenticate(&self, source: &Source, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    fn authenticate(
+        &self,
+        source: &Source,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
         let verified = source.auth.verify(headers, body, self.clock.now());
-        let position = verified.map_err(|_| Refusal::Unauthorized { challenge: challenge(&source.auth) })?;
+        let position = verified.map_err(|_| Refusal::Unauthorized {
+            challenge: challenge(&source.auth),
+        })?;
         if !matches!(source.auth, Auth::None) {
             self.telemetry.metrics.secret_used(&source.name, position);
         }
@@ -100,9 +119,14 @@ impl Ingress {
     }
 
     fn admit(&self, source: &Source) -> Result<(), Refusal> {
-        let Some(rate) = source.rate_limit else { return Ok(()) };
+        let Some(rate) = source.rate_limit else {
+            return Ok(());
+        };
         let limiter = {
-            let mut limiters = self.limiters.lock().expect("nobody panics while holding the limiters");
+            let mut limiters = self
+                .limiters
+                .lock()
+                .expect("nobody panics while holding the limiters");
             let fresh = || (rate, Arc::new(Limiter::incoming(rate, self.clock.clone())));
             let entry = limiters.entry(source.name.clone()).or_insert_with(fresh);
             if entry.0 != rate {
@@ -110,11 +134,17 @@ impl Ingress {
             }
             entry.1.clone()
         };
-        limiter.take().map_err(|retry_after| Refusal::TooManyRequests { retry_after })
+        limiter
+            .take()
+            .map_err(|retry_after| Refusal::TooManyRequests { retry_after })
     }
 
     fn acknowledge(&self, receipt: Receipt, body: Bytes) -> Response<Reply> {
-        let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let status = if receipt.duplicate {
+            StatusCode::OK
+        } else {
+            StatusCode::ACCEPTED
+        };
         let text = json!({
             "id": receipt.id,
             "type": receipt.event_type,
@@ -127,11 +157,17 @@ impl Ingress {
             Reply::new(text.to_string())
         } else {
             let intake = self.intake.clone();
-            Reply::with_receipt(text.to_string(), Box::new(move || intake.lost(receipt, body)))
+            Reply::with_receipt(
+                text.to_string(),
+                Box::new(move || intake.lost(receipt, body)),
+            )
         };
         let mut response = Response::new(reply);
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         response
     }
 }
@@ -144,7 +180,8 @@ impl Handler for Ingress {
             Err((source, refusal)) => {
                 let problem = Problem::from(refusal);
                 let source = source.as_deref().unwrap_or_default();
-                self.telemetry.refused(source, problem.status().as_u16(), problem.kind());
+                self.telemetry
+                    .refused(source, problem.status().as_u16(), problem.kind());
                 problem.into()
             }
         }
@@ -153,7 +190,10 @@ impl Handler for Ingress {
 
 /// Whatever is our own fault is a 503: the sender comes again.
 fn not_taken(error: &NotTaken) -> Refusal {
-    let unavailable = |reason, retry_after| Refusal::Unavailable { reason, retry_after };
+    let unavailable = |reason, retry_after| Refusal::Unavailable {
+        reason,
+        retry_after,
+    };
     match error {
         NotTaken::Malformed(Malformed::NotJson { .. }) => Refusal::NotJson,
         NotTaken::Malformed(Malformed::TooDeep) => Refusal::TooDeep { limit: MAX_DEPTH },
@@ -177,9 +217,18 @@ fn challenge(auth: &Auth) -> &'static str {
 
 /// A content type of JSON (`application/json`, anything `+json`), or none at all.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
-    let Ok(value) = value.to_str() else { return false };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     matches!(essence.as_str(), "" | "application/json" | "text/json") || essence.ends_with("+json")
 }
 

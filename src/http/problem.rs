@@ -162,7 +162,9 @@ impl Problem {
 
     /// What kind of problem it is, in a closed set of words: for logs.
     pub fn kind(&self) -> &'static str {
-        self.slug.or(self.status.canonical_reason()).unwrap_or("error")
+        self.slug
+            .or(self.status.canonical_reason())
+            .unwrap_or("error")
     }
 
     /// The body, as it is sent.

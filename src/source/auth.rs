@@ -108,15 +108,30 @@ impl Auth {
     /// The headers that a sender with the first secret sends along with `body`; empty where no secret is
     /// known. `id` is the message id that Standard Webhooks asks for.
     pub fn prove(&self, body: &[u8], id: &str, now: Timestamp) -> Vec<(HeaderName, String)> {
-        let first = |secrets: &[Secret]| secrets.first().map(|secret| secret.expose().to_owned()).unwrap_or_default();
+        let first = |secrets: &[Secret]| {
+            secrets
+                .first()
+                .map(|secret| secret.expose().to_owned())
+                .unwrap_or_default()
+        };
         match self {
             Self::None => Vec::new(),
             Self::Header { header, secrets } => vec![(header.clone(), first(secrets))],
-            Self::Bearer(secrets) => vec![(header::AUTHORIZATION, format!("Bearer {}", first(secrets)))],
-            Self::Basic(secrets) => {
-                vec![(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(first(secrets))))]
+            Self::Bearer(secrets) => {
+                vec![(header::AUTHORIZATION, format!("Bearer {}", first(secrets)))]
             }
-            Self::HmacSha256 { header, secrets, encoding, prefix } => {
+            Self::Basic(secrets) => {
+                vec![(
+                    header::AUTHORIZATION,
+                    format!("Basic {}", STANDARD.encode(first(secrets))),
+                )]
+            }
+            Self::HmacSha256 {
+                header,
+                secrets,
+                encoding,
+                prefix,
+            } => {
                 let mac = mac(first(secrets).as_bytes(), &[body]);
                 vec![(header.clone(), format!("{prefix}{}", encoding.encode(&mac)))]
             }
@@ -127,7 +142,10 @@ impl Auth {
                 vec![
                     (HeaderName::from_static("webhook-id"), id.to_owned()),
                     (HeaderName::from_static("webhook-timestamp"), stamp),
-                    (HeaderName::from_static("webhook-signature"), format!("v1,{}", STANDARD.encode(mac))),
+                    (
+                        HeaderName::from_static("webhook-signature"),
+                        format!("v1,{}", STANDARD.encode(mac)),
+                    ),
                 ]
             }
         }
@@ -352,16 +370,26 @@ mod tests {
         let key = secrets(&["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "other"]);
         let header = HeaderName::from_static("x-token");
         for auth in [
-            Auth::Header { header: header.clone(), secrets: key.clone() },
+            Auth::Header {
+                header: header.clone(),
+                secrets: key.clone(),
+            },
             Auth::Bearer(key.clone()),
             Auth::Basic(key.clone()),
-            Auth::HmacSha256 { header, secrets: key.clone(), encoding: Encoding::Hex, prefix: "sha256=".to_owned() },
+            Auth::HmacSha256 {
+                header,
+                secrets: key.clone(),
+                encoding: Encoding::Hex,
+                prefix: "sha256=".to_owned(),
+            },
             Auth::StandardWebhooks(key),
         ] {
             let now = Timestamp::from_second(NOW).expect("in range");
             let proof = auth.prove(b"{}", "msg_1", now);
-            let headers: HeaderMap =
-                proof.into_iter().map(|(name, value)| (name, value.parse().expect("a header value"))).collect();
+            let headers: HeaderMap = proof
+                .into_iter()
+                .map(|(name, value)| (name, value.parse().expect("a header value")))
+                .collect();
             assert_eq!(auth.verify(&headers, b"{}", now), Ok(0), "{auth:?}");
         }
     }

@@ -28,7 +28,12 @@ pub enum Happening {
     /// A request was sent, or could not be made.
     Attempt(Attempted),
     /// A lane stands otherwise than before.
-    Lane { at: Timestamp, destination: Name, state: LaneState, reason: String },
+    Lane {
+        at: Timestamp,
+        destination: Name,
+        state: LaneState,
+        reason: String,
+    },
 }
 
 /// A body that was taken.
@@ -71,7 +76,10 @@ pub struct Attempted {
 
 impl Telemetry {
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, feed: broadcast::channel(1024).0 }
+        Self {
+            metrics,
+            feed: broadcast::channel(1024).0,
+        }
     }
 
     /// What happens from now on. A listener that is too slow misses some and is told how many.
@@ -81,8 +89,13 @@ impl Telemetry {
 
     /// A body was taken, `took` after it had arrived whole.
     pub fn received(&self, received: Received, took: Duration) {
-        let outcome = if received.duplicate { "duplicate" } else { "accepted" };
-        self.metrics.event(&received.source, &received.event_type, outcome);
+        let outcome = if received.duplicate {
+            "duplicate"
+        } else {
+            "accepted"
+        };
+        self.metrics
+            .event(&received.source, &received.event_type, outcome);
         self.metrics.accept_duration.observe(took.as_secs_f64());
         tracing::info!(
             event = %received.event,
@@ -130,7 +143,11 @@ impl Telemetry {
     /// A lane changed its state. The reason may quote the receiver, so the log leaves it out.
     pub fn lane(&self, at: Timestamp, destination: &Name, state: LaneState, reason: &str) {
         if state == LaneState::Healthy {
-            tracing::info!(destination = &**destination, state = state.as_str(), "lane is healthy again");
+            tracing::info!(
+                destination = &**destination,
+                state = state.as_str(),
+                "lane is healthy again"
+            );
         } else {
             tracing::warn!(
                 destination = &**destination,
@@ -138,7 +155,12 @@ impl Telemetry {
                 "lane is {state}; `relay status` tells why"
             );
         }
-        self.tell(Happening::Lane { at, destination: destination.clone(), state, reason: reason.to_owned() });
+        self.tell(Happening::Lane {
+            at,
+            destination: destination.clone(),
+            state,
+            reason: reason.to_owned(),
+        });
     }
 
     fn tell(&self, happening: Happening) {

@@ -42,7 +42,9 @@ impl Transport for NetworkTransport {
         let complete = loop {
             match response.chunk().await {
                 Ok(None) => break true,
-                Ok(Some(chunk)) if body.len() + chunk.len() <= RESPONSE_BYTES => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= RESPONSE_BYTES => {
+                    body.extend_from_slice(&chunk)
+                }
                 Ok(Some(chunk)) => {
                     body.extend_from_slice(&chunk.slice(..RESPONSE_BYTES - body.len()));
                     break false;
@@ -50,11 +52,19 @@ impl Transport for NetworkTransport {
                 Err(_) => break false,
             }
         };
-        Ok(Answer { status, headers, body: Bytes::from(body), complete })
+        Ok(Answer {
+            status,
+            headers,
+            body: Bytes::from(body),
+            complete,
+        })
     }
 
     fn reload(&self) {
-        self.clients.lock().expect("no client is built while another panics").clear();
+        self.clients
+            .lock()
+            .expect("no client is built while another panics")
+            .clear();
     }
 }
 
@@ -65,7 +75,10 @@ impl NetworkTransport {
     }
 
     fn client(&self, connection: &Arc<Connection>) -> Result<Client, Failure> {
-        let mut clients = self.clients.lock().expect("no client is built while another panics");
+        let mut clients = self
+            .clients
+            .lock()
+            .expect("no client is built while another panics");
         if let Some(client) = clients.get(connection) {
             return Ok(client.clone());
         }
@@ -88,11 +101,14 @@ fn build(connection: &Connection) -> Result<Client, Failure> {
         Proxy::Direct => builder.no_proxy(),
         Proxy::Environment => builder,
         Proxy::Url(url) => {
-            let proxy = reqwest::Proxy::all(url).map_err(|_| settings("proxy is no URL that can be used"))?;
+            let proxy = reqwest::Proxy::all(url.expose())
+                .map_err(|_| settings("proxy is no URL that can be used"))?;
             builder.no_proxy().proxy(proxy)
         }
     };
-    builder.build().map_err(|_| settings("the HTTP client cannot be built from these settings"))
+    builder
+        .build()
+        .map_err(|_| settings("the HTTP client cannot be built from these settings"))
 }
 
 fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
@@ -102,7 +118,9 @@ fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
         .map_err(|error| settings(&error.to_string()))?;
     let verified = match &connection.ca {
         Some(path) => versions.with_root_certificates(roots(path)?),
-        None => versions.with_platform_verifier().map_err(|error| settings(&format!("no system certificates: {error}")))?,
+        None => versions
+            .with_platform_verifier()
+            .map_err(|error| settings(&format!("no system certificates: {error}")))?,
     };
     let mut config = match &connection.identity {
         None => verified.with_no_client_auth(),
@@ -110,7 +128,9 @@ fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
             let chain = certificates(cert)?;
             let key = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| settings(&format!("tls.key {}: {error}", key.display())))?;
-            verified.with_client_auth_cert(chain, key).map_err(|error| settings(&format!("tls.cert and tls.key: {error}")))?
+            verified
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| settings(&format!("tls.cert and tls.key: {error}")))?
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -120,7 +140,9 @@ fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
 fn roots(path: &Path) -> Result<RootCertStore, Failure> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
-        store.add(certificate).map_err(|error| settings(&format!("tls.ca {}: {error}", path.display())))?;
+        store
+            .add(certificate)
+            .map_err(|error| settings(&format!("tls.ca {}: {error}", path.display())))?;
     }
     Ok(store)
 }
@@ -129,13 +151,19 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let found = read().map_err(|error| settings(&format!("{}: {error}", path.display())))?;
     if found.is_empty() {
-        return Err(settings(&format!("{} holds no certificate", path.display())));
+        return Err(settings(&format!(
+            "{} holds no certificate",
+            path.display()
+        )));
     }
     Ok(found)
 }
 
 fn settings(message: &str) -> Failure {
-    Failure { kind: FailureKind::Settings, message: message.to_owned() }
+    Failure {
+        kind: FailureKind::Settings,
+        message: message.to_owned(),
+    }
 }
 
 /// Words for why no answer came. The library's own would quote the URL.
@@ -144,20 +172,32 @@ fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
     let mut is_tls = false;
     while let Some(source) = cause.source() {
         // An I/O error wraps what rustls said without naming it as its source.
-        let wrapped = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        is_tls |= source.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>());
+        let wrapped = source
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        is_tls |= source.is::<rustls::Error>()
+            || wrapped.is_some_and(|inner| inner.is::<rustls::Error>());
         cause = source;
     }
     let (kind, what) = if error.is_timeout() && error.is_connect() {
         (FailureKind::Timeout, "no connection in time".to_owned())
     } else if error.is_timeout() {
-        (FailureKind::Timeout, format!("no answer within {}", humantime::format_duration(timeout)))
+        (
+            FailureKind::Timeout,
+            format!("no answer within {}", humantime::format_duration(timeout)),
+        )
     } else if is_tls {
         (FailureKind::Tls, format!("TLS: {cause}"))
     } else if error.is_connect() {
         (FailureKind::Connect, format!("cannot connect: {cause}"))
     } else {
-        (FailureKind::Broken, format!("the connection broke: {cause}"))
+        (
+            FailureKind::Broken,
+            format!("the connection broke: {cause}"),
+        )
     };
-    Failure { kind, message: what }
+    Failure {
+        kind,
+        message: what,
+    }
 }

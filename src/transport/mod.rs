@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
+use crate::model::Secret;
+
 /// At most so much of a response body is read, in bytes.
 pub const RESPONSE_BYTES: usize = 64 * 1024;
 
@@ -57,7 +59,8 @@ pub enum Proxy {
     Direct,
     /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
     Environment,
-    Url(String),
+    /// It may hold credentials.
+    Url(Secret),
 }
 
 /// What a receiver answered.

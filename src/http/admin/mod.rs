@@ -86,13 +86,22 @@ impl Admin {
                 self.deliveries(filter, limit).await
             }
             AdminCall::Delivery(id) => {
-                let detail = self.store.event(id.event).await?.ok_or(AdminProblem::NotFound)?;
+                let detail = self
+                    .store
+                    .event(id.event)
+                    .await?
+                    .ok_or(AdminProblem::NotFound)?;
                 let found = detail.deliveries.iter().find(|delivery| delivery.id == id);
                 let sending = self.lanes.snapshot().await?.sending;
-                found.map(|delivery| json(&views::delivery(delivery, &sending))).ok_or(AdminProblem::NotFound)
+                found
+                    .map(|delivery| json(&views::delivery(delivery, &sending)))
+                    .ok_or(AdminProblem::NotFound)
             }
             AdminCall::Replay(id) => {
-                let limits = BodyLimits { max_body: MAX_BODY, deadline: TRY_AGAIN };
+                let limits = BodyLimits {
+                    max_body: MAX_BODY,
+                    deadline: TRY_AGAIN,
+                };
                 let body = read_body(body, limits, &BodyBudget::new(MAX_BODY)).await?;
                 self.replay(id, &query::replay(&body.bytes)?).await
             }
@@ -102,19 +111,36 @@ impl Admin {
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let given = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some(token) = &self.token else {
+            return Ok(());
+        };
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let given = given
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let given = given.map_or("", |(_, token)| token.trim());
         // Digests compare in the same time whatever the lengths.
-        let digests = (blake3::hash(given.as_bytes()), blake3::hash(token.expose().as_bytes()));
+        let digests = (
+            blake3::hash(given.as_bytes()),
+            blake3::hash(token.expose().as_bytes()),
+        );
         let same: bool = digests.0.as_bytes().ct_eq(digests.1.as_bytes()).into();
-        if same { Ok(()) } else { Err(AdminProblem::Unauthorized) }
+        if same {
+            Ok(())
+        } else {
+            Err(AdminProblem::Unauthorized)
+        }
     }
 
     async fn ready(&self) -> Answer {
         if self.draining.load(Ordering::Relaxed) {
-            return Err(AdminProblem::Unavailable { reason: Unavailable::Draining, retry_after: TRY_AGAIN });
+            return Err(AdminProblem::Unavailable {
+                reason: Unavailable::Draining,
+                retry_after: TRY_AGAIN,
+            });
         }
         self.store.ready().await?;
         Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
@@ -124,18 +150,31 @@ impl Admin {
         // Without a store there are still metrics: those of the lanes are as they were.
         if let Ok(tallies) = self.store.tallies(self.clock.now()).await {
             let snapshot = self.lanes.snapshot().await.unwrap_or_default();
-            self.telemetry.metrics.set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
+            self.telemetry
+                .metrics
+                .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
         }
-        Ok(text("text/plain; version=0.0.4; charset=utf-8", self.telemetry.metrics.text()))
+        Ok(text(
+            "text/plain; version=0.0.4; charset=utf-8",
+            self.telemetry.metrics.text(),
+        ))
     }
 
     async fn status(&self) -> Answer {
         let tallies = self.store.tallies(self.clock.now()).await?;
         let snapshot = self.lanes.snapshot().await?;
-        Ok(json(&views::status(&self.in_force.load(), &snapshot, &tallies)))
+        Ok(json(&views::status(
+            &self.in_force.load(),
+            &snapshot,
+            &tallies,
+        )))
     }
 
-    async fn deliveries(&self, mut filter: crate::store::DeliveryFilter, limit: crate::model::Limit) -> Answer {
+    async fn deliveries(
+        &self,
+        mut filter: crate::store::DeliveryFilter,
+        limit: crate::model::Limit,
+    ) -> Answer {
         let snapshot = self.lanes.snapshot().await?;
         let only_sending = filter.state == Some(State::Sending);
         if only_sending {
@@ -143,30 +182,47 @@ impl Admin {
         }
         let mut page = self.store.deliveries(filter, limit).await?;
         if only_sending {
-            page.items.retain(|delivery| snapshot.sending.contains(&delivery.id));
+            page.items
+                .retain(|delivery| snapshot.sending.contains(&delivery.id));
         }
-        Ok(json(&views::page(page, |delivery| views::delivery(&delivery, &snapshot.sending))))
+        Ok(json(&views::page(page, |delivery| {
+            views::delivery(&delivery, &snapshot.sending)
+        })))
     }
 
     async fn replay(&self, id: DeliveryId, how: &query::ReplayBody) -> Answer {
-        let conflict = |detail: String| Err(AdminProblem::Conflict { detail: detail.into() });
+        let conflict = |detail: String| {
+            Err(AdminProblem::Conflict {
+                detail: detail.into(),
+            })
+        };
         if self.lanes.snapshot().await?.sending.contains(&id) {
             return conflict("The delivery is being sent right now.".to_owned());
         }
-        let replay = Replay { now: self.clock.now(), force: how.force, new_id: how.new_id };
+        let replay = Replay {
+            now: self.clock.now(),
+            force: how.force,
+            new_id: how.new_id,
+        };
         match self.store.replay(id, replay).await? {
             Replayed::Waiting { destination } => {
                 tracing::info!(delivery = %id, destination = &*destination, "delivery replayed by an operator");
                 self.doorbell.ring(Ring::Look { destination });
-                Ok(json(&serde_json::json!({ "id": id, "state": State::Waiting })))
+                Ok(json(
+                    &serde_json::json!({ "id": id, "state": State::Waiting }),
+                ))
             }
             Replayed::Unknown => Err(AdminProblem::NotFound),
-            Replayed::NotFinal => conflict("The delivery is still waiting: there is nothing to replay.".to_owned()),
+            Replayed::NotFinal => {
+                conflict("The delivery is still waiting: there is nothing to replay.".to_owned())
+            }
             Replayed::Older { sent } => conflict(format!(
                 "The destination already got revision {sent} of this subject, which is newer. \
                  Send {{\"force\": true}} to deliver the older one all the same."
             )),
-            Replayed::NoPayload => conflict("The payload is gone: there is nothing to send.".to_owned()),
+            Replayed::NoPayload => {
+                conflict("The payload is gone: there is nothing to send.".to_owned())
+            }
         }
     }
 
@@ -175,18 +231,30 @@ impl Admin {
             return Err(AdminProblem::NotFound);
         }
         let snapshot = self.lanes.snapshot().await?;
-        let lane = snapshot.lanes.iter().find(|lane| lane.destination == *name).ok_or(AdminProblem::NotFound)?;
-        Ok(json(&serde_json::json!({ "name": &**name, "state": lane.state, "reason": lane.reason })))
+        let lane = snapshot
+            .lanes
+            .iter()
+            .find(|lane| lane.destination == *name)
+            .ok_or(AdminProblem::NotFound)?;
+        Ok(json(
+            &serde_json::json!({ "name": &**name, "state": lane.state, "reason": lane.reason }),
+        ))
     }
 }
 
 #[async_trait]
 impl Handler for Admin {
     async fn handle(&self, request: Request<Inbound>, _peer: Peer) -> Response<Reply> {
-        let mut response = self.answer(request).await.unwrap_or_else(|problem| Problem::from(problem).into());
+        let mut response = self
+            .answer(request)
+            .await
+            .unwrap_or_else(|problem| Problem::from(problem).into());
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         response
     }
 }
@@ -194,13 +262,19 @@ impl Handler for Admin {
 impl From<StoreError> for AdminProblem {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "admin request not answered");
-        Self::Unavailable { reason: Unavailable::Store, retry_after: TRY_AGAIN }
+        Self::Unavailable {
+            reason: Unavailable::Store,
+            retry_after: TRY_AGAIN,
+        }
     }
 }
 
 impl From<Stopped> for AdminProblem {
     fn from(_: Stopped) -> Self {
-        Self::Unavailable { reason: Unavailable::Draining, retry_after: TRY_AGAIN }
+        Self::Unavailable {
+            reason: Unavailable::Draining,
+            retry_after: TRY_AGAIN,
+        }
     }
 }
 
@@ -208,7 +282,9 @@ impl From<Stopped> for AdminProblem {
 fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
     let names = views::destinations(snapshot, tallies);
     let gauge = |(destination, state): (Name, LaneState)| {
-        let waiting = tallies.iter().find(|t| t.destination == destination && t.state == State::Waiting);
+        let waiting = tallies
+            .iter()
+            .find(|t| t.destination == destination && t.state == State::Waiting);
         LaneGauges {
             state,
             waiting: waiting.map_or(0, |tally| tally.count),
@@ -227,6 +303,8 @@ fn json(value: &impl Serialize) -> Response<Reply> {
 
 fn text(content_type: &'static str, body: impl Into<bytes::Bytes>) -> Response<Reply> {
     let mut response = Response::new(Reply::new(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

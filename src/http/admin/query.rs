@@ -32,7 +32,12 @@ pub(super) fn events(query: &str) -> Result<(EventFilter, Limit), AdminProblem> 
             "until" => filter.until = Some(time(&name, &value)?),
             "limit" => limit = limit_of(&value)?,
             "cursor" => filter.cursor = Some(parsed(&name, &value)?),
-            _ => return Err(unknown(&name, "type, source, subject, candidate, since, until, limit, cursor")),
+            _ => {
+                return Err(unknown(
+                    &name,
+                    "type, source, subject, candidate, since, until, limit, cursor",
+                ));
+            }
         }
     }
     Ok((filter, limit))
@@ -51,7 +56,12 @@ pub(super) fn deliveries(query: &str) -> Result<(DeliveryFilter, Limit), AdminPr
             "until" => filter.until = Some(time(&name, &value)?),
             "limit" => limit = limit_of(&value)?,
             "cursor" => filter.cursor = Some(parsed(&name, &value)?),
-            _ => return Err(unknown(&name, "state, destination, route, event, since, until, limit, cursor")),
+            _ => {
+                return Err(unknown(
+                    &name,
+                    "state, destination, route, event, since, until, limit, cursor",
+                ));
+            }
         }
     }
     Ok((filter, limit))
@@ -67,9 +77,11 @@ pub(super) fn replay(body: &[u8]) -> Result<ReplayBody, AdminProblem> {
 }
 
 fn time(name: &str, value: &str) -> Result<Timestamp, AdminProblem> {
-    value
-        .parse()
-        .map_err(|_| bad(format!("`{name}` is not a time; write it as 2026-11-22T09:30:00Z (RFC 3339).")))
+    value.parse().map_err(|_| {
+        bad(format!(
+            "`{name}` is not a time; write it as 2026-11-22T09:30:00Z (RFC 3339)."
+        ))
+    })
 }
 
 fn limit_of(value: &str) -> Result<Limit, AdminProblem> {
@@ -78,16 +90,22 @@ fn limit_of(value: &str) -> Result<Limit, AdminProblem> {
 }
 
 fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, AdminProblem> {
-    value.parse().map_err(|error| bad(format!("`{name}`: {error}.")))
+    value
+        .parse()
+        .map_err(|error| bad(format!("`{name}`: {error}.")))
 }
 
 fn unknown(name: &str, known: &str) -> AdminProblem {
     let name: String = name.chars().take(40).collect();
-    bad(format!("There is no parameter `{name}`; there are {known}."))
+    bad(format!(
+        "There is no parameter `{name}`; there are {known}."
+    ))
 }
 
 fn bad(detail: String) -> AdminProblem {
-    AdminProblem::BadRequest { detail: detail.into() }
+    AdminProblem::BadRequest {
+        detail: detail.into(),
+    }
 }
 
 #[cfg(test)]
@@ -97,16 +115,34 @@ mod tests {
 
     #[test]
     fn filters_are_read_from_the_query() {
-        let (filter, limit) = deliveries("state=dead&destination=ats&since=2026-11-22T09:30:00Z&limit=500").expect("known");
-        assert_eq!((filter.state, filter.destination.as_deref(), limit.get()), (Some(State::Dead), Some("ats"), 500));
+        let (filter, limit) =
+            deliveries("state=dead&destination=ats&since=2026-11-22T09:30:00Z&limit=500")
+                .expect("known");
+        assert_eq!(
+            (filter.state, filter.destination.as_deref(), limit.get()),
+            (Some(State::Dead), Some("ats"), 500)
+        );
         let (filter, limit) = events("type=interview.failed&subject=a%2Fb+c").expect("known");
-        assert_eq!((filter.subject.as_deref(), limit.get()), (Some("a/b c"), 50));
+        assert_eq!(
+            (filter.subject.as_deref(), limit.get()),
+            (Some("a/b c"), 50)
+        );
     }
 
     #[test]
     fn what_is_not_known_is_an_error() {
-        for query in ["stat=dead", "state=gone", "limit=0", "limit=501", "since=yesterday", "cursor=x"] {
-            assert!(matches!(deliveries(query), Err(AdminProblem::BadRequest { .. })), "{query}");
+        for query in [
+            "stat=dead",
+            "state=gone",
+            "limit=0",
+            "limit=501",
+            "since=yesterday",
+            "cursor=x",
+        ] {
+            assert!(
+                matches!(deliveries(query), Err(AdminProblem::BadRequest { .. })),
+                "{query}"
+            );
         }
         assert_eq!(replay(b"").expect("none is fine"), ReplayBody::default());
         assert!(replay(br#"{"force": true}"#).expect("known").force);

@@ -29,7 +29,10 @@ pub(super) struct EventView {
 }
 
 pub(super) fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listed<V> {
-    Listed { items: page.items.into_iter().map(view).collect(), next: page.next }
+    Listed {
+        items: page.items.into_iter().map(view).collect(),
+        next: page.next,
+    }
 }
 
 pub(super) fn event(event: &Event) -> Map<String, Value> {
@@ -50,7 +53,10 @@ pub(super) fn event(event: &Event) -> Map<String, Value> {
 }
 
 pub(super) fn event_detail(detail: &EventDetail, sending: &HashSet<DeliveryId>) -> EventView {
-    let payload = detail.payload.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let payload = detail
+        .payload
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
     let revision = |revision: &crate::store::Revision| {
         json!({
             "id": revision.event,
@@ -63,13 +69,21 @@ pub(super) fn event_detail(detail: &EventDetail, sending: &HashSet<DeliveryId>) 
     EventView {
         event: event(&detail.event),
         payload: payload.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
-        deliveries: detail.deliveries.iter().map(|each| delivery(each, sending)).collect(),
+        deliveries: detail
+            .deliveries
+            .iter()
+            .map(|each| delivery(each, sending))
+            .collect(),
         revisions: detail.revisions.iter().map(revision).collect(),
     }
 }
 
 pub(super) fn delivery(delivery: &Delivery, sending: &HashSet<DeliveryId>) -> Value {
-    let state = if sending.contains(&delivery.id) { State::Sending } else { delivery.state };
+    let state = if sending.contains(&delivery.id) {
+        State::Sending
+    } else {
+        delivery.state
+    };
     let mut view = json!({
         "id": delivery.id,
         "event_id": delivery.id.event,
@@ -98,24 +112,37 @@ pub(super) fn delivery(delivery: &Delivery, sending: &HashSet<DeliveryId>) -> Va
 
 /// Every destination there is: the lanes, and those that are gone from relay.toml but have a backlog.
 pub(super) fn destinations(snapshot: &Snapshot, tallies: &[Tally]) -> BTreeMap<Name, LaneState> {
-    let backlog = tallies.iter().filter(|tally| tally.state == State::Waiting && tally.count > 0);
-    let mut all: BTreeMap<Name, LaneState> =
-        backlog.map(|tally| (tally.destination.clone(), LaneState::Orphaned)).collect();
-    all.extend(snapshot.lanes.iter().map(|lane| (lane.destination.clone(), lane.state)));
+    let backlog = tallies
+        .iter()
+        .filter(|tally| tally.state == State::Waiting && tally.count > 0);
+    let mut all: BTreeMap<Name, LaneState> = backlog
+        .map(|tally| (tally.destination.clone(), LaneState::Orphaned))
+        .collect();
+    all.extend(
+        snapshot
+            .lanes
+            .iter()
+            .map(|lane| (lane.destination.clone(), lane.state)),
+    );
     all
 }
 
 pub(super) fn status(in_force: &InForce, snapshot: &Snapshot, tallies: &[Tally]) -> Value {
-    let mut counts: BTreeMap<&str, u64> = State::ALL.iter().map(|state| (state.as_str(), 0)).collect();
+    let mut counts: BTreeMap<&str, u64> =
+        State::ALL.iter().map(|state| (state.as_str(), 0)).collect();
     for tally in tallies {
         *counts.entry(tally.state.as_str()).or_default() += tally.count;
     }
     // What is being sent is still waiting in the store.
     let sending = snapshot.sending.len() as u64;
     counts.insert(State::Sending.as_str(), sending);
-    counts.entry(State::Waiting.as_str()).and_modify(|count| *count = count.saturating_sub(sending));
-    let destinations: Vec<Value> =
-        destinations(snapshot, tallies).iter().map(|(name, state)| destination((name, *state), snapshot, tallies)).collect();
+    counts
+        .entry(State::Waiting.as_str())
+        .and_modify(|count| *count = count.saturating_sub(sending));
+    let destinations: Vec<Value> = destinations(snapshot, tallies)
+        .iter()
+        .map(|(name, state)| destination((name, *state), snapshot, tallies))
+        .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "config": { "hash": in_force.hash, "generation": in_force.generation },
@@ -131,7 +158,9 @@ fn destination((name, state): (&Name, LaneState), snapshot: &Snapshot, tallies: 
     let mine = || tallies.iter().filter(|tally| tally.destination == *name);
     let waiting = mine().find(|tally| tally.state == State::Waiting);
     let orphan = "no longer in relay.toml; its backlog waits";
-    let counts: BTreeMap<&str, u64> = mine().map(|tally| (tally.state.as_str(), tally.count)).collect();
+    let counts: BTreeMap<&str, u64> = mine()
+        .map(|tally| (tally.state.as_str(), tally.count))
+        .collect();
     json!({
         "name": &**name,
         "state": state,

@@ -89,11 +89,10 @@ fn admin_calls_are_known_by_path_and_method() {
     let event = EVENT.parse().unwrap();
     let delivery = DELIVERY.parse().unwrap();
     let table = [
-        ("/".to_owned(), AdminCall::Dashboard),
+        ("/".to_owned(), AdminCall::Index),
         ("/healthz".to_owned(), AdminCall::Health),
         ("/readyz".to_owned(), AdminCall::Ready),
         ("/metrics".to_owned(), AdminCall::Metrics),
-        ("/openapi.json".to_owned(), AdminCall::OpenApi),
         ("/api/v1/status".to_owned(), AdminCall::Status),
         (
             "/api/v1/events?type=x&limit=5".to_owned(),
@@ -109,11 +108,22 @@ fn admin_calls_are_known_by_path_and_method() {
             format!("/api/v1/deliveries/{DELIVERY}/replay"),
             AdminCall::Replay(delivery),
         ),
+        (
+            "/api/v1/destinations/ats/pause".to_owned(),
+            AdminCall::Pause("ats".into()),
+        ),
+        (
+            "/api/v1/destinations/ats/resume".to_owned(),
+            AdminCall::Resume("ats".into()),
+        ),
     ];
     for (target, call) in table {
         let target: Uri = target.parse().unwrap();
         let parse = |method| AdminCall::parse(&method, &target);
-        let posts = matches!(call, AdminCall::Replay(_));
+        let posts = matches!(
+            call,
+            AdminCall::Replay(_) | AdminCall::Pause(_) | AdminCall::Resume(_)
+        );
         let (right, wrong) = if posts {
             (vec![Method::POST], vec![Method::GET, Method::HEAD])
         } else {
@@ -123,7 +133,7 @@ fn admin_calls_are_known_by_path_and_method() {
             )
         };
         for method in right {
-            assert_eq!(parse(method), Ok(call));
+            assert_eq!(parse(method), Ok(call.clone()));
         }
         let allow = if posts { "POST" } else { "GET, HEAD" };
         for method in wrong {
@@ -159,7 +169,7 @@ fn admin_paths_that_are_nearly_right_are_not_found() {
 #[test]
 fn only_what_holds_no_data_is_open() {
     assert!(AdminCall::Metrics.is_open() && AdminCall::Ready.is_open());
-    assert!(!AdminCall::OpenApi.is_open() && !AdminCall::Events.is_open());
+    assert!(!AdminCall::Status.is_open() && !AdminCall::Events.is_open());
 }
 
 fn path() -> impl Strategy<Value = String> {
