@@ -1,0 +1,3 @@
+//! Behaviour of the rooms together, through their public doors.
+
+mod server;
