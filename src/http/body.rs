@@ -183,6 +183,8 @@ impl Inbound {
             let empty = incoming.is_end_stream();
             if empty {
                 link.all_read();
+            } else {
+                link.expects_body();
             }
             Self {
                 source: Source::Wire(incoming),
@@ -350,7 +352,7 @@ mod tests {
 
     const LIMITS: BodyLimits = BodyLimits {
         max_body: 10,
-        deadline: Duration::from_secs(60),
+        deadline: Duration::from_mins(1),
     };
 
     #[tokio::test]

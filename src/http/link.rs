@@ -25,7 +25,7 @@ const TAKEN: u64 = u64::MAX;
 
 /// One connection, as its tasks and the server see it.
 pub(super) struct Link {
-    /// Times below are milliseconds since then.
+    /// Times below are microseconds since then.
     epoch: Instant,
     orders: AtomicU8,
     task: AtomicWaker,
@@ -86,7 +86,7 @@ impl Link {
             receipts: Mutex::new(Vec::new()),
             leftover: Mutex::new(None),
         };
-        link.idle_since.store(link.millis(), Ordering::Relaxed);
+        link.idle_since.store(link.micros(), Ordering::Relaxed);
         link
     }
 
@@ -100,7 +100,7 @@ impl Link {
         self.orders.load(Ordering::Relaxed) & EVICT != 0
     }
 
-    /// When it last answered, or was opened; in milliseconds since the server's start.
+    /// When it last answered, or was opened; in microseconds since the server's start.
     pub(super) fn idle_since(&self) -> u64 {
         self.idle_since.load(Ordering::Relaxed)
     }
@@ -149,7 +149,7 @@ impl Link {
         if !self.is_idle() {
             return Patience::Until(now + deadline);
         }
-        let until = self.epoch + Duration::from_millis(self.idle_since()) + deadline;
+        let until = self.epoch + Duration::from_micros(self.idle_since()) + deadline;
         if until > now {
             Patience::Until(until)
         } else if self.asked.load(Ordering::Relaxed) {
@@ -164,7 +164,7 @@ impl Link {
         self.unread.store(true, Ordering::Relaxed);
         if self.first_byte.load(Ordering::Relaxed) == 0 {
             self.first_byte
-                .store(self.millis().max(1), Ordering::Relaxed);
+                .store(self.micros().max(1), Ordering::Relaxed);
         }
     }
 
@@ -172,8 +172,13 @@ impl Link {
     pub(super) fn request_began(&self) -> Instant {
         match self.first_byte.swap(TAKEN, Ordering::Relaxed) {
             0 | TAKEN => timer::now(),
-            millis => self.epoch + Duration::from_millis(millis),
+            micros => self.epoch + Duration::from_micros(micros),
         }
+    }
+
+    /// A body belongs to the request, whether or not its bytes are here already.
+    pub(super) fn expects_body(&self) {
+        self.unread.store(true, Ordering::Relaxed);
     }
 
     /// The request was read to its end.
@@ -206,7 +211,8 @@ impl Link {
 
     /// Everything written so far was flushed.
     pub(super) fn flushed(&self) {
-        if self.awaiting_flush.swap(false, Ordering::AcqRel) {
+        let awaited = self.awaiting_flush.load(Ordering::Acquire);
+        if awaited && self.awaiting_flush.swap(false, Ordering::AcqRel) {
             self.take_receipts().into_iter().for_each(Receipt::flushed);
         }
     }
@@ -221,9 +227,11 @@ impl Link {
         std::mem::take(&mut *receipts)
     }
 
-    /// Keeps what a handler left of the request's body.
+    /// Keeps what a handler left of the request's body, unless it was answered before.
     pub(super) fn leave(&self, leftover: Leftover) {
-        *self.leftover.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
+        if !self.is_idle() {
+            *self.leftover.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
+        }
     }
 
     pub(super) fn take_leftover(&self) -> Option<Leftover> {
@@ -236,9 +244,9 @@ impl Link {
             .take()
     }
 
-    fn millis(&self) -> u64 {
+    fn micros(&self) -> u64 {
         let since = timer::now().saturating_duration_since(self.epoch);
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -266,7 +274,7 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         let link = &self.link;
-        link.idle_since.store(link.millis(), Ordering::Relaxed);
+        link.idle_since.store(link.micros(), Ordering::Relaxed);
         link.first_byte.store(0, Ordering::Relaxed);
         link.busy.fetch_sub(1, Ordering::Relaxed);
         let abandoned = !self.finished;

@@ -30,7 +30,9 @@ impl Peer {
         let mut nearest = self.ip;
         // Several header lines are one list, in their order (RFC 9110, section 5.3).
         let lines = headers.get_all("x-forwarded-for").iter();
-        let mut entries = lines.rev().flat_map(|line| line.as_bytes().rsplit(comma));
+        let mut entries = lines
+            .rev()
+            .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
         while trusts(&nearest) {
             match entries.next().map(address) {
                 Some(Some(ip)) => nearest = ip,
@@ -39,10 +41,6 @@ impl Peer {
         }
         nearest
     }
-}
-
-fn comma(byte: &u8) -> bool {
-    *byte == b','
 }
 
 /// One entry: an address, with or without brackets and a port.

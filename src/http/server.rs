@@ -220,12 +220,16 @@ impl Hall {
     /// Returns once there is room for one more connection.
     async fn make_room(&self) {
         let max = self.limits.max_connections.max(1);
+        let mut asked = false;
         while self.guests.count() >= max {
-            self.guests.evict_idlest();
-            tokio::select! {
-                () = self.guests.left.notified() => {}
-                () = self.pause() => {}
+            if !asked {
+                self.guests.evict_idlest();
             }
+            // Somebody may leave without having been asked; a busy one may fall idle.
+            asked = tokio::select! {
+                () = self.guests.left.notified() => true,
+                () = self.pause() => false,
+            };
         }
     }
 

@@ -1,3 +1,4 @@
-//! Integration tests: one binary, a module for each behaviour.
+//! Everything that needs more than one room, in one binary; each module is one behaviour.
 
 mod config;
+mod server;

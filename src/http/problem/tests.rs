@@ -3,13 +3,15 @@ use super::*;
 fn shown(problem: impl Into<Problem>) -> String {
     let problem = problem.into();
     let response: Response<Reply> = problem.clone().into();
-    let mut text = format!("{}", response.status().as_u16());
-    for (name, value) in response.headers() {
-        if name != CONTENT_TYPE {
-            text.push_str(&format!(" | {name}: {}", value.to_str().unwrap()));
-        }
-    }
-    format!("{text}\n{}", problem.body())
+    let headers: Vec<_> = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| *name != CONTENT_TYPE)
+        .map(|(name, value)| format!(" | {name}: {}", value.to_str().unwrap()))
+        .collect();
+    let headers = headers.concat();
+    let status = response.status().as_u16();
+    format!("{status}{headers}\n{}", problem.body())
 }
 
 #[test]
