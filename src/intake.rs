@@ -190,13 +190,10 @@ impl Intake {
                                 payload: arrival.body.clone(),
                                 previous,
                             };
+                            let count = news.deliveries.len();
+                            let receipt = self.receipt(&news.event, false, count, started);
                             self.ring(&rules, &news, &accepted);
-                            return Ok(self.receipt(
-                                &news.event,
-                                false,
-                                news.deliveries.len(),
-                                started,
-                            ));
+                            return Ok(receipt);
                         }
                     }
                 }
@@ -306,7 +303,7 @@ impl Intake {
     fn ring(&self, rules: &Rules, news: &News, accepted: &Accepted) {
         let doorbell = &self.parts.doorbell;
         for (destination, delivery) in &accepted.superseded {
-            self.parts.telemetry.ended(destination, State::Superseded);
+            self.parts.telemetry.ended(*delivery, destination, State::Superseded);
             doorbell.ring(Ring::Superseded {
                 destination: destination.clone(),
                 delivery: *delivery,
@@ -318,7 +315,9 @@ impl Intake {
         for (delivery, placed) in news.deliveries.iter().zip(&accepted.placed) {
             let destination = delivery.destination.clone();
             if delivery.skipped.is_some() {
-                self.parts.telemetry.ended(&destination, State::Skipped);
+                self.parts
+                    .telemetry
+                    .ended(placed.id, &destination, State::Skipped);
             } else if placed.ready {
                 let latest = rules
                     .destinations

@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod demo;
 
 mod health;
 mod logging;
@@ -57,6 +58,8 @@ enum Command {
     /// Run a receiver that prints what it gets and fails on demand
     Sink(sink::SinkArgs),
 
+    /// Show the whole relay at work on this machine, with receivers that fail
+    Demo(demo::DemoArgs),
     /// Ask the running relay whether it is ready: exit 0 if so
     Health(health::HealthArgs),
 }
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
             Command::Send(args) => send::run(&cli.global, args).await,
             Command::Sink(args) => sink::run(args).await,
 
+            Command::Demo(args) => demo::run(args).await,
             Command::Health(args) => health::run(&cli.global, args).await,
         }
     });

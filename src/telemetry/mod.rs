@@ -27,6 +27,12 @@ pub enum Happening {
     Event(Received),
     /// A request was sent, or could not be made.
     Attempt(Attempted),
+    /// A delivery ended without an attempt: superseded or skipped when an event was accepted.
+    Delivery {
+        delivery: DeliveryId,
+        destination: Name,
+        state: State,
+    },
     /// A lane stands otherwise than before.
     Lane {
         at: Timestamp,
@@ -135,9 +141,15 @@ impl Telemetry {
         self.tell(Happening::Attempt(attempted));
     }
 
-    /// A delivery reached a final state without an attempt: superseded or skipped when it was accepted.
-    pub fn ended(&self, destination: &str, state: State) {
+    /// A delivery ended without an attempt: superseded or skipped when an event was accepted.
+    pub fn ended(&self, delivery: DeliveryId, destination: &Name, state: State) {
         self.metrics.delivery(destination, state);
+        tracing::info!(%delivery, destination = &**destination, state = state.as_str(), "delivery {state}");
+        self.tell(Happening::Delivery {
+            delivery,
+            destination: destination.clone(),
+            state,
+        });
     }
 
     /// A lane changed its state. The reason may quote the receiver, so the log leaves it out.
