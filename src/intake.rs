@@ -303,7 +303,9 @@ impl Intake {
     fn ring(&self, rules: &Rules, news: &News, accepted: &Accepted) {
         let doorbell = &self.parts.doorbell;
         for (destination, delivery) in &accepted.superseded {
-            self.parts.telemetry.ended(*delivery, destination, State::Superseded);
+            self.parts
+                .telemetry
+                .ended(*delivery, destination, State::Superseded);
             doorbell.ring(Ring::Superseded {
                 destination: destination.clone(),
                 delivery: *delivery,
