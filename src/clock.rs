@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Tells the time and waits for it.
 #[async_trait]
@@ -31,6 +31,7 @@ pub struct SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     inner: Mutex<Manual>,
+    slept: Notify,
 }
 
 #[derive(Debug)]
@@ -99,6 +100,7 @@ impl ManualClock {
                 sleepers: BTreeMap::new(),
                 serial: 0,
             }),
+            slept: Notify::new(),
         }
     }
 
@@ -114,6 +116,16 @@ impl ManualClock {
         let still_asleep = inner.sleepers.split_off(&later);
         for (_, sleeper) in std::mem::replace(&mut inner.sleepers, still_asleep) {
             let _gone_is_fine = sleeper.send(());
+        }
+    }
+
+    /// Waits until somebody falls asleep, and answers when the next sleeper wants to be woken.
+    pub async fn sleeper(&self) -> Timestamp {
+        loop {
+            self.slept.notified().await;
+            if let Some(at) = self.next_wake() {
+                return at;
+            }
         }
     }
 
@@ -159,6 +171,7 @@ impl Clock for ManualClock {
             inner.sleepers.insert((at, serial), wake);
             woken
         };
+        self.slept.notify_one();
         if woken.await.is_err() {
             // The clock is gone: time will not come.
             std::future::pending::<()>().await;

@@ -1,0 +1,339 @@
+//! A relay in a test: real doors on loopback, a real store in a temporary folder, a clock that the test
+//! moves, and receivers that do as the test says.
+
+mod receiver;
+
+pub use receiver::{Receivers, Request, answer};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
+use mojito_relay::app::{self, Ended, Parts, Relay};
+use mojito_relay::clock::{Clock as _, ManualClock};
+use mojito_relay::config::{self, Finding, Inputs, Secrets};
+use mojito_relay::model::State;
+use mojito_relay::store::Store;
+use mojito_relay::telemetry::{Attempted, Happening, Received};
+use mojito_relay::transport::{Answer, Connection, NetworkTransport, Outgoing, Transport as _};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Nothing in a test takes as long as this unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A source and one plain destination for everything.
+pub const PLAIN: &str = r#"
+[sources.jobmojito]
+auth = "none"
+[destinations.app]
+url = "http://app.test/in"
+[[routes]]
+events = ["*"]
+to = ["app"]
+"#;
+
+/// A relay at work, and what it was heard to do.
+pub struct TestRelay {
+    pub relay: Relay,
+    pub clock: Arc<ManualClock>,
+    pub receivers: Arc<Receivers>,
+    pub store: Arc<dyn Store>,
+    heard: broadcast::Receiver<Happening>,
+    pub log: Vec<Happening>,
+    folder: Arc<TempDir>,
+    network: NetworkTransport,
+}
+
+/// What outlives a relay that was ended.
+pub struct Remains {
+    pub clock: Arc<ManualClock>,
+    pub receivers: Arc<Receivers>,
+    folder: Arc<TempDir>,
+}
+
+/// What the relay answered a sender or an operator.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl TestRelay {
+    /// A relay with an empty store. `toml` holds sources, destinations and routes.
+    pub async fn start(toml: &str) -> Self {
+        let start: Timestamp = "2026-11-22T09:00:00Z".parse().expect("a time");
+        let remains = Remains {
+            clock: Arc::new(ManualClock::new(start)),
+            receivers: Arc::new(Receivers::default()),
+            folder: Arc::new(TempDir::new().expect("a temporary folder")),
+        };
+        remains.start(toml).await
+    }
+
+    /// Posts to a source and answers with what came back.
+    pub async fn post(&self, source: &str, body: impl Into<Bytes>) -> Reply {
+        self.post_with(source, body, &[]).await
+    }
+
+    pub async fn post_with(
+        &self,
+        source: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let url = format!("http://{}/hooks/{source}", self.relay.ingress);
+        self.request(Method::POST, &url, body.into(), headers).await
+    }
+
+    /// Asks the admin API.
+    pub async fn get(&self, path: &str) -> Reply {
+        let url = format!("http://{}{path}", self.relay.admin);
+        self.request(Method::GET, &url, Bytes::new(), &[]).await
+    }
+
+    /// Tells the admin API to do something.
+    pub async fn tell(&self, path: &str, body: &str) -> Reply {
+        let url = format!("http://{}{path}", self.relay.admin);
+        self.request(Method::POST, &url, Bytes::from(body.to_owned()), &[])
+            .await
+    }
+
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let headers = headers.iter().map(|(name, value)| {
+            let name: HeaderName = name.parse().expect("a header name");
+            (name, HeaderValue::from_str(value).expect("a header value"))
+        });
+        let request = Outgoing {
+            method,
+            url: Url::parse(url).expect("a URL"),
+            headers: headers.collect(),
+            body,
+            timeout: PATIENCE,
+            connection: Arc::new(Connection::default()),
+        };
+        let Answer {
+            status,
+            headers,
+            body,
+            ..
+        } = self.network.send(request).await.expect("the relay answers");
+        Reply {
+            status: status.as_u16(),
+            headers,
+            body,
+        }
+    }
+
+    /// Moves the clock.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Listens until what was heard so far is `enough`.
+    pub async fn until(&mut self, what: &str, enough: impl Fn(&[Happening]) -> bool) {
+        let listening = async {
+            while !enough(&self.log) {
+                match self.heard.recv().await {
+                    Ok(happening) => self.log.push(happening),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, listening).await.is_err() {
+            panic!("waited in vain for {what}; heard {:#?}", self.log);
+        }
+    }
+
+    /// Listens until so many attempts were recorded in all.
+    pub async fn attempts(&mut self, count: usize) -> Vec<Attempted> {
+        self.until("attempts", |log| attempts(log).count() >= count)
+            .await;
+        attempts(&self.log).cloned().collect()
+    }
+
+    /// Listens until so many deliveries reached `state` in all.
+    pub async fn ended(&mut self, state: State, count: usize) {
+        let reached = move |happening: &Happening| match happening {
+            Happening::Attempt(attempted) => attempted.state == state,
+            Happening::Delivery { state: end, .. } => *end == state,
+            _ => false,
+        };
+        self.until(state.as_str(), |log| {
+            log.iter().filter(|one| reached(one)).count() >= count
+        })
+        .await;
+    }
+
+    /// Lets time pass, from one thing that waits for it to the next, until what was heard is `enough`.
+    pub async fn drive(&mut self, what: &str, enough: impl Fn(&[Happening]) -> bool) {
+        let driving = async {
+            while !enough(&self.log) {
+                tokio::select! {
+                    biased;
+                    heard = self.heard.recv() => self.log.push(heard.expect("the feed goes on")),
+                    at = self.clock.sleeper() => {
+                        let left = mojito_relay::model::after(self.clock.now(), at);
+                        self.clock.advance(left);
+                    }
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, driving).await.is_err() {
+            panic!("waited in vain for {what}; heard {:#?}", self.log);
+        }
+    }
+
+    /// Events that were taken, duplicates included.
+    pub fn events(&self) -> Vec<&Received> {
+        self.log
+            .iter()
+            .filter_map(|happening| match happening {
+                Happening::Event(received) => Some(received),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Puts another configuration in force.
+    pub async fn reload(&self, toml: &str) -> Result<(), Vec<Finding>> {
+        std::fs::write(self.folder.path().join("relay.toml"), toml)
+            .expect("the folder is writable");
+        self.relay.reloader.reload(&inputs(&self.folder)).await
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Ends it in order.
+    pub async fn stop(self) -> (Ended, Remains) {
+        let ended = self.relay.shut_down(CancellationToken::new()).await;
+        (
+            ended,
+            Remains {
+                clock: self.clock,
+                receivers: self.receivers,
+                folder: self.folder,
+            },
+        )
+    }
+
+    /// Ends it at once, as a second signal does: what is under way is cut off.
+    pub async fn cut_off(self) -> Remains {
+        let force = CancellationToken::new();
+        force.cancel();
+        self.relay.shut_down(force).await;
+        Remains {
+            clock: self.clock,
+            receivers: self.receivers,
+            folder: self.folder,
+        }
+    }
+}
+
+impl Remains {
+    /// A relay on the store that is there.
+    pub async fn start(self, toml: &str) -> TestRelay {
+        let Self {
+            clock,
+            receivers,
+            folder,
+        } = self;
+        std::fs::write(folder.path().join("relay.toml"), toml).expect("the folder is writable");
+        let ready = app::load(&inputs(&folder)).unwrap_or_else(|findings| panic!("{findings:#?}"));
+        let telemetry = app::telemetry();
+        let heard = telemetry.listen();
+        let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry)
+            .expect("a store");
+        let loopback = "127.0.0.1:0".parse().expect("an address");
+        let parts = Parts {
+            clock: clock.clone(),
+            seed: [1; 32],
+            store: store.clone(),
+            transport: receivers.clone(),
+            telemetry,
+            ingress: app::listen(loopback).await.expect("a port"),
+            admin: app::listen(loopback).await.expect("a port"),
+        };
+        let relay = Relay::start(ready, parts).await.expect("it starts");
+        let network = NetworkTransport::default();
+        TestRelay {
+            relay,
+            clock,
+            receivers,
+            store,
+            heard,
+            log: Vec::new(),
+            folder,
+            network,
+        }
+    }
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Attempts, in the order in which they were recorded.
+pub fn attempts(log: &[Happening]) -> impl Iterator<Item = &Attempted> {
+    log.iter().filter_map(|happening| match happening {
+        Happening::Attempt(attempted) => Some(attempted),
+        _ => None,
+    })
+}
+
+/// An interview result of subject `id`, submitted, with `score`.
+pub fn submitted(id: &str, score: f64) -> String {
+    serde_json::json!({
+        "id": id, "status": "active", "interview_status": "completed", "processing_status": "completed",
+        "candidate_external_id": "c-1", "recruiter_go_next_round": null, "score": score,
+    })
+    .to_string()
+}
+
+/// A bundled sample.
+pub fn sample(name: &str) -> &'static str {
+    app::sample(name).expect("a bundled sample")
+}
+
+fn inputs(folder: &TempDir) -> Inputs {
+    Inputs {
+        file: folder.path().join("relay.toml"),
+        environment: Vec::new(),
+        flags: vec![(
+            "store.url".to_owned(),
+            format!("sqlite:{}", folder.path().join("relay.db").display()),
+        )],
+        secrets: Secrets::Read,
+    }
+}
+
+/// Keeps the name in use where a test needs only findings.
+pub fn findings(toml: &str) -> Vec<Finding> {
+    let folder = TempDir::new().expect("a temporary folder");
+    match config::load_text(&inputs(&folder), toml) {
+        Ok(loaded) => loaded.warnings,
+        Err(findings) => findings,
+    }
+}
