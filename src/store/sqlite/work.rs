@@ -22,13 +22,13 @@ pub(super) fn work(
     let Some(row) = found.next()? else {
         return Ok(None);
     };
-    if rows::state(row.get("state")?)? != State::Waiting {
+    if rows::state(row.get(12)?)? != State::Waiting {
         return Ok(None);
     }
-    let body: Option<Vec<u8>> = row.get("body")?;
+    let body: Option<Vec<u8>> = row.get(16)?;
     let payload = body.ok_or(Fault::Damaged("a waiting delivery has no payload"))?;
-    let destination: i64 = row.get("destination")?;
-    let webhook: Option<u16> = row.get("webhook")?;
+    let destination: i64 = row.get(13)?;
+    let webhook: Option<u16> = row.get(15)?;
     let event = rows::event(view, row)?;
     let sent = sent(view, &event, destination)?;
     let from = match since {
@@ -37,7 +37,7 @@ pub(super) fn work(
     };
     Ok(Some(Work {
         destination: view.name(destination)?,
-        route: view.name(row.get("route")?)?,
+        route: view.name(row.get(14)?)?,
         webhook_id: delivery.event.delivery(webhook.unwrap_or(delivery.number)),
         payload: payload.into(),
         previous: payload_of(view, from.seq)?,
@@ -47,6 +47,7 @@ pub(super) fn work(
     }))
 }
 
+/// The columns of an event, then those of the delivery and the payload from number 12 on.
 pub(super) fn sql() -> String {
     format!(
         "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body

@@ -178,11 +178,7 @@ impl Thread {
                     }
                 }
             }
-            let this = std::panic::AssertUnwindSafe(|| self.settle_batch(commands));
-            if std::panic::catch_unwind(this).is_err() {
-                // Its callers see their answers dropped. What the connection holds is not to be trusted.
-                self.open = None;
-            }
+            self.settle_batch(commands);
         }
         let outcome = self.finish();
         // Whoever waits for the answer may open the file at once: let go of it first.
@@ -236,7 +232,11 @@ impl Thread {
         let (conn, memory) = self.opened()?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for command in commands {
-            command.run(&mut Batch::new(conn, memory))?;
+            let mut batch = Batch::new(conn, memory);
+            // A fault in our own code must not end the thread that everybody waits for. What the
+            // command left behind is rolled back, so it cannot be seen half done.
+            let run = std::panic::AssertUnwindSafe(|| command.run(&mut batch));
+            std::panic::catch_unwind(run).unwrap_or(Err(Fault::Unfit("a write failed inside")))?;
         }
         let waiting = memory.flush(conn)?;
         let started = clock.monotonic();

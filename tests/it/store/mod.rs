@@ -1,0 +1,323 @@
+//! The contract that any store must keep. Each `store_test!` becomes one test a backend; what only a
+//! file can get wrong is in `sqlite.rs`.
+
+mod accept;
+mod lanes;
+mod lists;
+mod replay;
+mod settle;
+mod sqlite;
+mod work;
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use mojito_relay::clock::{ManualClock, plus};
+use mojito_relay::model::{
+    Attempt, Budget, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Subject, Verdict,
+};
+use mojito_relay::store::sqlite::{SqliteOptions, SqliteStore};
+use mojito_relay::store::{
+    AcceptOutcome, AcceptPlan, Accepted, Fence, Head, NewDelivery, Outcome, Receipt, Settlement,
+    Store, StoreError, Waiting,
+};
+use tempfile::TempDir;
+
+/// Expands a rule of the contract to one test for each backend; `|mut store|` where it is reopened.
+macro_rules! store_test {
+    ($name:ident, |$store:ident| async $body:block) => {
+        store_test!(@each $name, ($store), $store, $body);
+    };
+    ($name:ident, |mut $store:ident| async $body:block) => {
+        store_test!(@each $name, (mut $store), $store, $body);
+    };
+    (@each $name:ident, ($($binding:tt)+), $store:ident, $body:block) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn sqlite() {
+                let $($binding)+ = Home::sqlite();
+                $body
+                $store.leave().await;
+            }
+        }
+    };
+}
+pub(crate) use store_test;
+
+/// A store of its own in a temporary folder.
+pub(crate) struct Home {
+    pub(crate) options: SqliteOptions,
+    /// How many commands each commit carried.
+    pub(crate) commits: Arc<Mutex<Vec<usize>>>,
+    store: Option<Arc<dyn Store>>,
+    folder: TempDir,
+}
+
+impl Home {
+    pub(crate) fn sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&commits);
+        let options = SqliteOptions {
+            path: folder.path().join("data/relay.db"),
+            key: [7; 32],
+            clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
+            on_commit: Some(Arc::new(move |_, commands| {
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(commands);
+            })),
+        };
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options).unwrap());
+        Self {
+            options,
+            commits,
+            store: Some(store),
+            folder,
+        }
+    }
+
+    /// Closes the store and opens it again, as a restart does.
+    pub(crate) async fn reopen(&mut self) {
+        self.close().await;
+        self.store = Some(Arc::new(SqliteStore::open(&self.options).unwrap()));
+    }
+
+    pub(crate) async fn close(&mut self) {
+        let store = self.store.take().expect("it is open");
+        store.close().await.unwrap();
+    }
+
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        Arc::clone(self.store.as_ref().expect("it is open"))
+    }
+
+    /// The end of every test: whatever happened, the store is sound.
+    pub(crate) async fn leave(mut self) {
+        if self.store.is_some() {
+            self.close().await;
+        }
+        let conn = rusqlite::Connection::open(&self.options.path).unwrap();
+        let check = |pragma: &str| -> Vec<String> {
+            let mut statement = conn.prepare(pragma).unwrap();
+            let rows = statement
+                .query_map([], |row| row.get::<_, String>(0))
+                .unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        assert_eq!(check("PRAGMA integrity_check"), ["ok"]);
+        assert_eq!(check("PRAGMA foreign_key_check"), [""; 0]);
+        drop(conn);
+        self.folder.close().unwrap();
+    }
+
+    /// Accepts what must be acceptable.
+    pub(crate) async fn accepted(&self, plan: AcceptPlan) -> Accepted {
+        accepted(self.accept(plan).await)
+    }
+
+    /// The number that this process owns its lanes under.
+    pub(crate) async fn fence(&self) -> Fence {
+        self.lease(&["crm".into()]).await.unwrap()[0].fence
+    }
+
+    /// Settles a delivery at `T + millis`, with an attempt.
+    pub(crate) async fn settled(
+        &self,
+        delivery: DeliveryId,
+        millis: i64,
+        outcome: Outcome,
+    ) -> mojito_relay::model::State {
+        let verdict = match &outcome {
+            Outcome::Delivered { .. } => Verdict::Accepted,
+            Outcome::Waiting { .. } => Verdict::Retry,
+            Outcome::Dead { .. } | Outcome::Skipped { .. } => Verdict::Rejected,
+        };
+        let settlement = Settlement {
+            delivery,
+            fence: self.fence().await,
+            attempt: Some(attempt(millis, verdict)),
+            outcome,
+            at: at(millis),
+        };
+        self.settle(settlement).await.unwrap().state
+    }
+
+    /// What is due at `T + millis`, in the order it may go out.
+    pub(crate) async fn due_ids(
+        &self,
+        destination: &str,
+        millis: i64,
+        ordered: bool,
+    ) -> Vec<DeliveryId> {
+        let due = self
+            .due(&destination.into(), at(millis), 100, ordered)
+            .await;
+        due.unwrap()
+            .items
+            .iter()
+            .map(|waiting| waiting.id)
+            .collect()
+    }
+
+    pub(crate) async fn state(&self, delivery: DeliveryId) -> mojito_relay::model::State {
+        self.delivery(delivery).await.state
+    }
+
+    pub(crate) async fn delivery(&self, id: DeliveryId) -> mojito_relay::model::Delivery {
+        let detail = self
+            .event(id.event)
+            .await
+            .unwrap()
+            .expect("the event is there");
+        detail.deliveries[usize::from(id.number)].clone()
+    }
+}
+
+impl std::ops::Deref for Home {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &**self.store.as_ref().expect("it is open")
+    }
+}
+
+/// `T + millis`, T being the moment at which the tests begin.
+pub(crate) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_790_000_000_000 + millis).unwrap()
+}
+
+/// A plan for a revision of a subject, received at `T + millis`, with a delivery to each destination.
+pub(crate) fn plan(subject: &str, revision: u32, millis: i64, to: &[&str]) -> AcceptPlan {
+    AcceptPlan {
+        event: Event {
+            id: event_id(millis),
+            source: "jobmojito".into(),
+            event_type: EventType::new("interview.submitted"),
+            subject: Subject::new(subject).ok(),
+            revision,
+            changed: if revision > 1 {
+                vec!["score".to_owned()]
+            } else {
+                Vec::new()
+            },
+            candidate: None,
+            received_at: at(millis),
+            route_errors: Vec::new(),
+        },
+        payload: Bytes::from(format!("{{\"id\":\"{subject}\",\"at\":{millis}}}")),
+        fields: digests(&[("score", revision)]),
+        deliveries: to
+            .iter()
+            .map(|destination| delivery(destination, millis))
+            .collect(),
+    }
+}
+
+/// The same, its deliveries taking the place of those that wait.
+pub(crate) fn superseding(subject: &str, revision: u32, millis: i64, to: &[&str]) -> AcceptPlan {
+    let mut plan = plan(subject, revision, millis, to);
+    for delivery in &mut plan.deliveries {
+        delivery.supersedes = true;
+    }
+    plan
+}
+
+pub(crate) fn delivery(destination: &str, millis: i64) -> NewDelivery {
+    NewDelivery {
+        destination: destination.into(),
+        route: "everything".into(),
+        skipped: None,
+        due_at: at(millis),
+        supersedes: false,
+    }
+}
+
+/// A new id for `T + millis`; ids rise within a millisecond.
+pub(crate) fn event_id(millis: i64) -> EventId {
+    static MINT: LazyLock<Mutex<std::collections::BTreeMap<i64, Mint>>> =
+        LazyLock::new(Mutex::default);
+    let mut mints = MINT.lock().unwrap_or_else(PoisonError::into_inner);
+    mints.entry(millis).or_default().event(at(millis), 5)
+}
+
+pub(crate) fn digests(fields: &[(&str, u32)]) -> FieldDigests {
+    let mut digests = FieldDigests::default();
+    for (field, value) in fields {
+        let mut digest = [0; 16];
+        digest[..4].copy_from_slice(&value.to_be_bytes());
+        digests.set(*field, digest);
+    }
+    digests
+}
+
+pub(crate) fn attempt(millis: i64, verdict: Verdict) -> Attempt {
+    Attempt {
+        at: at(millis),
+        duration: Duration::from_millis(12),
+        status: Some(503),
+        verdict,
+        reason: "503 Service Unavailable".to_owned(),
+        excerpt: Some("come back later".to_owned()),
+    }
+}
+
+pub(crate) fn delivered(receipt: Option<&str>) -> Outcome {
+    Outcome::Delivered {
+        receipt: receipt.map(|value| Receipt {
+            value: value.to_owned(),
+            scope: "https://ats.example".to_owned(),
+        }),
+        warning: None,
+    }
+}
+
+/// Another try at `T + millis` after one that was charged.
+pub(crate) fn retry(millis: i64, supersedable: bool) -> Outcome {
+    Outcome::Waiting {
+        due_at: at(millis),
+        reason: "503 Service Unavailable".to_owned(),
+        budget: Budget {
+            tries: 1,
+            charged: 1,
+            ..Budget::default()
+        },
+        supersedable,
+    }
+}
+
+pub(crate) fn dead() -> Outcome {
+    Outcome::Dead {
+        reason: "404 Not Found".to_owned(),
+    }
+}
+
+pub(crate) fn accepted(outcome: Result<AcceptOutcome, StoreError>) -> Accepted {
+    match outcome.unwrap() {
+        AcceptOutcome::Accepted(accepted) => accepted,
+        AcceptOutcome::Stale(head) => panic!("stale, the latest is {}", head.revision),
+    }
+}
+
+pub(crate) fn stale(outcome: Result<AcceptOutcome, StoreError>) -> Head {
+    match outcome.unwrap() {
+        AcceptOutcome::Accepted(_) => panic!("it should have been stale"),
+        AcceptOutcome::Stale(head) => head,
+    }
+}
+
+pub(crate) fn ids(items: &[Waiting]) -> Vec<DeliveryId> {
+    items.iter().map(|waiting| waiting.id).collect()
+}
+
+pub(crate) fn minutes(count: u64) -> Duration {
+    Duration::from_mins(count)
+}
+
+pub(crate) fn later(millis: i64, by: Duration) -> Timestamp {
+    plus(at(millis), by)
+}
