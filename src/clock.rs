@@ -78,7 +78,9 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, at: Timestamp) {
         // In slices, so that a step of the time of day is noticed within a minute.
         loop {
-            let left = after(self.now(), at);
+            let Ok(left) = Duration::try_from(at.duration_since(self.now())) else {
+                return;
+            };
             if left.is_zero() {
                 return;
             }
@@ -106,12 +108,12 @@ impl ManualClock {
             .inner
             .lock()
             .expect("no sleeper panics while it holds the clock");
-        inner.now = plus(inner.now, by);
+        inner.now += by;
         inner.monotonic += by;
         let later = (inner.now, u64::MAX);
         let still_asleep = inner.sleepers.split_off(&later);
         for (_, sleeper) in std::mem::replace(&mut inner.sleepers, still_asleep) {
-            drop(sleeper.send(()));
+            let _gone_is_fine = sleeper.send(());
         }
     }
 
@@ -164,21 +166,6 @@ impl Clock for ManualClock {
     }
 }
 
-/// `at` and `by` later, or the end of time.
-pub fn plus(at: Timestamp, by: Duration) -> Timestamp {
-    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(at.as_millisecond().saturating_add(millis))
-        .unwrap_or(Timestamp::MAX)
-}
-
-/// How long `later` is after `earlier`; zero if it is not.
-pub fn after(earlier: Timestamp, later: Timestamp) -> Duration {
-    let millis = later
-        .as_millisecond()
-        .saturating_sub(earlier.as_millisecond());
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn a_sleeper_wakes_when_its_time_has_come_and_not_before() {
         let clock = std::sync::Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-        let until = plus(clock.now(), Duration::from_secs(10));
+        let until = clock.now() + Duration::from_secs(10);
         let mut sleep = clock.sleep_until(until);
         assert!(futures_util::poll!(&mut sleep).is_pending());
         assert_eq!(clock.next_wake(), Some(until));

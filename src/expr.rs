@@ -158,6 +158,19 @@ impl Scope {
             .collect();
         Self { roots }
     }
+
+    /// Sets one name anew and leaves the others as they are.
+    pub fn replace<'a>(
+        &mut self,
+        name: &'static str,
+        value: &Value,
+        reads: impl IntoIterator<Item = &'a FieldPath>,
+    ) {
+        let reads: Vec<&[String]> = reads.into_iter().map(Vec::as_slice).collect();
+        self.roots.retain(|(known, _)| *known != name);
+        self.roots
+            .push((name, convert(value, &below(&reads, name))));
+    }
 }
 
 /// The tails of those paths that start with `name`.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `relay` binary. What it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mojito_relay::cli::main()
+}

@@ -2,8 +2,35 @@
 
 use serde_json::{Map, Value};
 
-use crate::expr::Expression;
-use crate::model::{EventType, Name};
+use crate::expr::{Expression, FieldPath, Scope};
+use crate::model::{Event, EventType, Name, RouteError};
+use crate::template::event_value;
+
+/// Fields of an interview result, as the platform documents them: expressions and templates see each
+/// of them, as null where a body lacks it.
+pub const RESULT_FIELDS: [&str; 14] = [
+    "id",
+    "status",
+    "interview_id",
+    "interview_status",
+    "processing_status",
+    "profile_interview_id",
+    "candidate_external_id",
+    "recruiter_go_next_round",
+    "ai_analysis_recruiter",
+    "score",
+    "ai_analysis_recruiter_score",
+    "ai_analysis_recruiter_why_hire",
+    "ai_analysis_recruiter_why_not_hire",
+    "pdf_export_url",
+];
+
+/// Event types a route takes when it names none: `interview.other` must be asked for.
+pub const DEFAULT_EVENTS: [&str; 3] = [
+    "interview.submitted",
+    "interview.collected",
+    "interview.failed",
+];
 
 /// One `[[routes]]` block.
 #[derive(Debug)]
@@ -27,9 +54,202 @@ pub struct Route {
     pub stop: bool,
 }
 
+/// All routes, in the order written.
+#[derive(Debug, Default)]
+pub struct Routes {
+    routes: Vec<Route>,
+    reads: Vec<FieldPath>,
+}
+
+/// Where an event goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Each destination once, with the first route that named it.
+    pub to: Vec<Chosen>,
+    /// Routes whose `when` could not be evaluated.
+    pub errors: Vec<RouteError>,
+}
+
+/// A destination and the route that chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    pub destination: Name,
+    pub route: Name,
+}
+
+/// What one route made of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Matched,
+    /// It listens to other sources.
+    OtherSource,
+    /// It takes other event types.
+    OtherType,
+    /// A first revision, and `first` is false.
+    FirstRevision,
+    /// None of the fields in `changed` changed.
+    Unchanged,
+    /// `when` is false.
+    False,
+    /// `when` could not be evaluated: that is no match.
+    Failed(String),
+    /// An earlier route with `stop` matched.
+    Stopped {
+        by: Name,
+    },
+}
+
 /// A pattern for event types: `*` stands for any run of characters, also across dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
+
+impl Routes {
+    pub fn new(routes: Vec<Route>) -> Self {
+        let mut reads: Vec<FieldPath> = routes
+            .iter()
+            .filter_map(|route| route.when.as_ref())
+            .flat_map(|when| when.reads().to_vec())
+            .collect();
+        reads.sort();
+        reads.dedup();
+        Self { routes, reads }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| &*route.name == name)
+    }
+
+    /// Fields that expressions read.
+    pub fn reads(&self) -> &[FieldPath] {
+        &self.reads
+    }
+
+    /// Whether some expression looks at the previous revision's payload.
+    pub fn reads_previous(&self) -> bool {
+        self.reads
+            .iter()
+            .any(|path| path.first().is_some_and(|root| root == "previous"))
+    }
+
+    /// Which destinations `event` goes to. `result` is its payload, `previous` that of the revision before or null.
+    pub fn decide(&self, event: &Event, result: &Value, previous: &Value) -> Decision {
+        let mut decision = Decision::default();
+        for (route, outcome) in self.trace(event, result, previous) {
+            match outcome {
+                Outcome::Matched => {
+                    for destination in &route.to {
+                        if decision
+                            .to
+                            .iter()
+                            .all(|chosen| chosen.destination != *destination)
+                        {
+                            let (destination, route) = (destination.clone(), route.name.clone());
+                            decision.to.push(Chosen { destination, route });
+                        }
+                    }
+                }
+                Outcome::Failed(error) => {
+                    decision.errors.push(RouteError {
+                        route: route.name.to_string(),
+                        error,
+                    });
+                }
+                _ => {}
+            }
+        }
+        decision
+    }
+
+    /// What each route makes of `event`, in order: the one account that routing and its explanation share.
+    pub fn trace(&self, event: &Event, result: &Value, previous: &Value) -> Vec<(&Route, Outcome)> {
+        let mut scope = None;
+        let mut stopped: Option<Name> = None;
+        let judge = |route| {
+            if let Some(by) = &stopped {
+                return (route, Outcome::Stopped { by: by.clone() });
+            }
+            let outcome = self.judge(route, (event, result, previous), &mut scope);
+            if route.stop && outcome == Outcome::Matched {
+                stopped = Some(route.name.clone());
+            }
+            (route, outcome)
+        };
+        self.routes.iter().map(judge).collect()
+    }
+
+    fn judge(
+        &self,
+        route: &Route,
+        facts: (&Event, &Value, &Value),
+        scope: &mut Option<Scope>,
+    ) -> Outcome {
+        let (event, result, previous) = facts;
+        if route
+            .from
+            .as_ref()
+            .is_some_and(|from| !from.contains(&event.source))
+        {
+            return Outcome::OtherSource;
+        }
+        if !route
+            .events
+            .iter()
+            .any(|glob| glob.matches(&event.event_type))
+        {
+            return Outcome::OtherType;
+        }
+        if event.revision == 1 && !route.first {
+            return Outcome::FirstRevision;
+        }
+        if !route.changed.is_empty()
+            && !route
+                .changed
+                .iter()
+                .any(|field| is_news(field, event, result))
+        {
+            return Outcome::Unchanged;
+        }
+        let Some(when) = &route.when else {
+            return Outcome::Matched;
+        };
+        let scope = scope.get_or_insert_with(|| self.scope(event, result, previous));
+        scope.replace("with", &Value::Object(route.with.clone()), when.reads());
+        match when.test(scope) {
+            Ok(true) => Outcome::Matched,
+            Ok(false) => Outcome::False,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Built once for an event, not for each route.
+    fn scope(&self, event: &Event, result: &Value, previous: &Value) -> Scope {
+        let fields = RESULT_FIELDS.iter().flat_map(|field| {
+            ["result", "previous"].map(|root| vec![root.to_owned(), (*field).to_owned()])
+        });
+        let reads: Vec<FieldPath> = fields.chain(self.reads.iter().cloned()).collect();
+        Scope::new(
+            &[
+                ("event", &event_value(event, &event.changed)),
+                ("result", result),
+                ("previous", previous),
+            ],
+            &reads,
+        )
+    }
+}
+
+/// A changed field, or on a first revision one that is not null.
+fn is_news(field: &str, event: &Event, result: &Value) -> bool {
+    if event.revision == 1 {
+        result.get(field).is_some_and(|value| !value.is_null())
+    } else {
+        event.changed.iter().any(|changed| changed == field)
+    }
+}
 
 impl Glob {
     pub fn new(pattern: &str) -> Self {
@@ -40,6 +260,7 @@ impl Glob {
         &self.0
     }
 
+    /// Whether the pattern covers the whole type.
     pub fn matches(&self, event_type: &EventType) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
@@ -62,3 +283,6 @@ impl Glob {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::model::{Name, Secret};
 use crate::transport::Connection;
 
 /// A destination's part of relay.toml that concerns requests and responses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub name: Name,
     /// The preset that lies under it, if any.

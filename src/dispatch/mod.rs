@@ -1,32 +1,522 @@
-//! Lanes at work: one loop that starts attempts as rate, concurrency, order and breaker allow.
+//! Lanes at work: one loop that starts attempts as rate, concurrency, order and breaker allow. All
+//! scheduling state lives in this one task; attempts run beside it and report back.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
+mod attempt;
+mod breaker;
+mod gate;
+mod lane;
+mod settings;
+mod window;
 
-use crate::model::Rate;
-use crate::retry::Policy;
+pub use attempt::Bench;
+pub use settings::{BreakerPolicy, LaneSettings};
 
-/// A destination's part of relay.toml that concerns its lane.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LaneSettings {
-    pub rate_limit: Option<Rate>,
-    /// How many may go out at once after a quiet time; taken out of the rate's count.
-    pub burst: NonZeroU32,
-    /// Requests in flight at once.
-    pub concurrency: NonZeroU32,
-    pub retry: Policy,
-    pub breaker: BreakerPolicy,
-    /// Held by relay.toml; wins over a `resume`.
-    pub paused: bool,
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rand::{Rng, RngExt as _};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::destination::{self, Destination};
+use crate::doorbell::{Listener, Ring};
+use crate::model::{DeliveryId, LaneState, Name, plus};
+use crate::store::{Due, LaneRecord, StoreError};
+use attempt::{Attempt, Report, STORE_PAUSE};
+use breaker::Change;
+use lane::{Lane, Step};
+
+/// Rings and reports taken in one go.
+const BATCH: usize = 256;
+/// Retries made due in one transaction when a lane recovers.
+const RELEASE: usize = 1_000;
+
+/// Each route's own template values, by the route's name.
+pub type RouteValues = HashMap<Name, Map<String, Value>>;
+
+/// A lane as configured.
+#[derive(Clone, Debug)]
+pub struct LaneSpec {
+    pub destination: Arc<Destination>,
+    pub settings: LaneSettings,
 }
 
-/// A destination's `breaker`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerPolicy {
-    /// Failures in a row that open it.
-    pub failures: NonZeroU32,
-    /// Different events rejected in a row, none accepted between, that block the lane.
-    pub rejections: NonZeroU32,
-    pub probe_after: Duration,
-    pub probe_max: Duration,
+/// A lane as people see it.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    pub destination: Name,
+    pub state: LaneState,
+    /// Why it is not healthy. It may quote the receiver.
+    pub reason: String,
+    pub since: Option<Timestamp>,
+    /// Until when the receiver asked for a pause.
+    pub held_until: Option<Timestamp>,
+    pub next_probe: Option<Timestamp>,
+    pub in_flight: usize,
+}
+
+/// Every lane, and what is under way, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub lanes: Vec<LaneView>,
+    /// Deliveries in state sending.
+    pub sending: HashSet<DeliveryId>,
+}
+
+/// Speaks to the loop.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// The loop is not running any more.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the relay is shutting down")]
+pub struct Stopped;
+
+enum Command {
+    Snapshot(oneshot::Sender<Snapshot>),
+    Pause {
+        destination: Name,
+        paused: bool,
+        done: oneshot::Sender<bool>,
+    },
+    Reconfigure {
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What tasks beside the loop bring back.
+enum News {
+    Read {
+        destination: Name,
+        due: Result<Due, StoreError>,
+    },
+    Released {
+        destination: Name,
+    },
+}
+
+/// The loop.
+pub struct Dispatcher {
+    bench: Arc<Bench>,
+    routes: Arc<RouteValues>,
+    lanes: BTreeMap<Name, Lane>,
+    sending: HashSet<DeliveryId>,
+    random: Box<dyn Rng + Send>,
+    tasks: TaskTracker,
+    listener: Listener,
+    commands: mpsc::Receiver<Command>,
+    desk: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    records: mpsc::UnboundedSender<LaneRecord>,
+}
+
+impl Handle {
+    pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
+        let (tell, told) = oneshot::channel();
+        self.commands
+            .send(Command::Snapshot(tell))
+            .await
+            .map_err(|_| Stopped)?;
+        told.await.map_err(|_| Stopped)
+    }
+
+    /// Holds a lane or lets it go; resuming also frees it from any trouble. False: no such lane.
+    pub async fn pause(&self, destination: &Name, paused: bool) -> Result<bool, Stopped> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Pause {
+            destination: destination.clone(),
+            paused,
+            done,
+        };
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Puts other lanes in force; those that changed are freed, those that are gone finish what is under way.
+    pub async fn reconfigure(
+        &self,
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+    ) -> Result<(), Stopped> {
+        let (done, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Reconfigure {
+                specs,
+                routes,
+                done,
+            })
+            .await
+            .map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+impl Dispatcher {
+    /// A loop without lanes, and the handle that gives it some.
+    pub fn new(
+        bench: Bench,
+        listener: Listener,
+        random: Box<dyn Rng + Send>,
+        tasks: TaskTracker,
+    ) -> (Self, Handle) {
+        let (commands, commands_in) = mpsc::channel(64);
+        let bench = Arc::new(bench);
+        let (records, records_in) = mpsc::unbounded_channel();
+        tasks.spawn(keep_records(bench.clone(), records_in));
+        let dispatcher = Self {
+            bench,
+            routes: Arc::default(),
+            lanes: BTreeMap::new(),
+            sending: HashSet::new(),
+            random,
+            tasks,
+            listener,
+            commands: commands_in,
+            desk: mpsc::channel(1024),
+            news: mpsc::channel(64),
+            records,
+        };
+        (dispatcher, Handle { commands })
+    }
+
+    /// Runs until `stop`; from then on nothing is started, and it ends when nothing is under way. What
+    /// is dropped with it is still waiting in the store.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut rings = Vec::with_capacity(BATCH);
+        let mut reports = Vec::with_capacity(BATCH);
+        let clock = self.bench.clock.clone();
+        loop {
+            let stopping = stop.is_cancelled();
+            if stopping && self.lanes.values().all(Lane::is_idle) {
+                return;
+            }
+            let wake = if stopping { None } else { self.pump() };
+            let asleep = async {
+                match wake {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = self.desk.1.recv_many(&mut reports, BATCH) => {
+                    for report in reports.drain(..) {
+                        self.report(report);
+                    }
+                }
+                Some(command) = self.commands.recv() => self.command(command).await,
+                Some(news) = self.news.1.recv() => self.news(news),
+                heard = self.listener.hear(&mut rings, BATCH), if !stopping => {
+                    rings.drain(..).for_each(|ring| self.ring(ring));
+                    if !heard {
+                        stop.cancel();
+                    }
+                }
+                () = stop.cancelled(), if !stopping => {}
+                () = asleep => {}
+            }
+        }
+    }
+
+    /// Does what every lane wants done now; answers when the next of them wants something.
+    fn pump(&mut self) -> Option<Timestamp> {
+        let now = self.bench.clock.now();
+        let mut wake: Option<Timestamp> = None;
+        for (name, lane) in &mut self.lanes {
+            loop {
+                match lane.next(now) {
+                    Step::Wait { until } => {
+                        wake = [wake, until].into_iter().flatten().min();
+                        break;
+                    }
+                    Step::Read { limit } => {
+                        let ordered = lane.spec.destination.order() == destination::Order::Subject;
+                        let (bench, news, name) =
+                            (self.bench.clone(), self.news.0.clone(), name.clone());
+                        self.tasks.spawn(async move {
+                            let due = bench.store.due(&name, now, limit, ordered).await;
+                            let _loop_is_gone = news
+                                .send(News::Read {
+                                    destination: name,
+                                    due,
+                                })
+                                .await;
+                        });
+                    }
+                    Step::Start { entry, probe } => {
+                        self.sending.insert(entry.waiting.id);
+                        let attempt = Attempt {
+                            bench: self.bench.clone(),
+                            destination: lane.spec.destination.clone(),
+                            routes: self.routes.clone(),
+                            fence: lane.fence,
+                            entry,
+                            probe,
+                            desk: self.desk.0.clone(),
+                        };
+                        self.tasks.spawn(attempt.run());
+                    }
+                }
+            }
+        }
+        wake
+    }
+
+    fn ring(&mut self, ring: Ring) {
+        let Some(lane) = self.lanes.get_mut(ring.destination()) else {
+            return;
+        };
+        match ring {
+            Ring::Offer { waiting, work, .. } => lane.window.offer(waiting, work),
+            Ring::Superseded { delivery, .. } => lane.window.forget(delivery),
+            Ring::Look { .. } => lane.window.look(),
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        let now = self.bench.clock.now();
+        match report {
+            Report::Asked {
+                destination,
+                waiting,
+                probe,
+                told,
+                answer,
+            } => {
+                let unit = self.random.random::<f64>();
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
+                let (outcome, change) = lane.decide(&waiting, probe, *told, (now, unit));
+                let _attempt_is_gone = answer.send(outcome);
+                self.changed(&destination, change);
+            }
+            Report::Done {
+                destination,
+                waiting,
+                probe,
+                outcome,
+                store_failed,
+            } => {
+                self.sending.remove(&waiting.id);
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
+                lane.done(&waiting, probe, outcome.as_ref());
+                if store_failed {
+                    lane.window.unreadable(plus(now, STORE_PAUSE));
+                }
+                if lane.is_retired() && lane.is_idle() {
+                    self.lanes.remove(&destination);
+                }
+            }
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        let now = self.bench.clock.now();
+        match news {
+            News::Read { destination, due } => {
+                let Some(lane) = self.lanes.get_mut(&destination) else {
+                    return;
+                };
+                match due {
+                    Ok(due) => lane.window.refill(due),
+                    Err(error) => {
+                        tracing::warn!(destination = &*destination, %error, "backlog cannot be read: trying on");
+                        lane.window.unreadable(plus(now, STORE_PAUSE));
+                    }
+                }
+            }
+            News::Released { destination } => {
+                if let Some(lane) = self.lanes.get_mut(&destination) {
+                    lane.window.look();
+                }
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        let now = self.bench.clock.now();
+        match command {
+            Command::Snapshot(tell) => {
+                let lanes = self
+                    .lanes
+                    .values()
+                    .filter(|lane| !lane.is_retired())
+                    .map(|lane| lane.view(now))
+                    .collect();
+                let _nobody_waits = tell.send(Snapshot {
+                    lanes,
+                    sending: self.sending.clone(),
+                });
+            }
+            Command::Pause {
+                destination,
+                paused,
+                done,
+            } => {
+                let change = self
+                    .lanes
+                    .get_mut(&destination)
+                    .map(|lane| lane.pause(now, paused));
+                if let Some(change) = change {
+                    self.keep(&destination);
+                    self.announce(&destination);
+                    if change == Change::Freed {
+                        self.release(&destination);
+                    }
+                }
+                let _nobody_waits = done.send(change.is_some());
+            }
+            Command::Reconfigure {
+                specs,
+                routes,
+                done,
+            } => {
+                self.reconfigure(specs, routes).await;
+                let _nobody_waits = done.send(());
+            }
+        }
+    }
+
+    async fn reconfigure(&mut self, specs: Vec<LaneSpec>, routes: Arc<RouteValues>) {
+        let now = self.bench.clock.now();
+        self.routes = routes;
+        let names: HashSet<&Name> = specs.iter().map(|spec| spec.destination.name()).collect();
+        for (_, lane) in self
+            .lanes
+            .iter_mut()
+            .filter(|(name, _)| !names.contains(name))
+        {
+            lane.retire();
+        }
+        self.lanes
+            .retain(|_, lane| !(lane.is_retired() && lane.is_idle()));
+        let mut new = Vec::new();
+        for spec in specs {
+            let name = spec.destination.name().clone();
+            let Some(lane) = self.lanes.get_mut(&name) else {
+                new.push(spec);
+                continue;
+            };
+            let untouched = lane.spec.destination.settings() == spec.destination.settings()
+                && lane.spec.settings == spec.settings;
+            if untouched && !lane.is_retired() {
+                lane.spec = spec;
+            } else {
+                let change = lane.reconfigure(now, spec);
+                self.changed(&name, change);
+                self.release(&name);
+            }
+        }
+        self.open(new).await;
+    }
+
+    /// Takes new lanes, as soon as the store gives them.
+    async fn open(&mut self, specs: Vec<LaneSpec>) {
+        if specs.is_empty() {
+            return;
+        }
+        let names: Vec<Name> = specs
+            .iter()
+            .map(|spec| spec.destination.name().clone())
+            .collect();
+        let leases = loop {
+            match self.bench.store.lease(&names).await {
+                Ok(leases) => break leases,
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(%error, "lanes cannot be taken yet: trying on");
+                    let clock = &self.bench.clock;
+                    clock.sleep_until(plus(clock.now(), STORE_PAUSE)).await;
+                }
+            }
+        };
+        for lease in leases {
+            let spec = specs
+                .iter()
+                .find(|spec| *spec.destination.name() == lease.lane.destination);
+            if let Some(spec) = spec {
+                let lane = Lane::new(spec.clone(), lease, self.bench.clock.clone());
+                self.lanes.insert(lane.name().clone(), lane);
+            }
+        }
+    }
+
+    /// A lane got into trouble or out of it.
+    fn changed(&mut self, destination: &Name, change: Change) {
+        if change == Change::None {
+            return;
+        }
+        self.keep(destination);
+        self.announce(destination);
+        if change == Change::Freed {
+            self.release(destination);
+        }
+    }
+
+    /// What waits for a retry is due at once.
+    fn release(&mut self, destination: &Name) {
+        let Some(lane) = self.lanes.get_mut(destination) else {
+            return;
+        };
+        lane.freed();
+        let (bench, news, destination) =
+            (self.bench.clone(), self.news.0.clone(), destination.clone());
+        self.tasks.spawn(async move {
+            release(&bench, &destination).await;
+            let _loop_is_gone = news.send(News::Released { destination }).await;
+        });
+    }
+
+    fn keep(&self, destination: &Name) {
+        if let Some(lane) = self.lanes.get(destination) {
+            let _keeper_is_gone = self.records.send(lane.record(self.bench.clock.now()));
+        }
+    }
+
+    fn announce(&self, destination: &Name) {
+        let now = self.bench.clock.now();
+        if let Some(lane) = self.lanes.get(destination) {
+            let view = lane.view(now);
+            self.bench
+                .telemetry
+                .lane(now, destination, view.state, &view.reason);
+        }
+    }
+}
+
+/// Makes everything that waits for a retry due, in batches that let others write between.
+async fn release(bench: &Bench, destination: &Name) {
+    loop {
+        match bench
+            .store
+            .release(destination, bench.clock.now(), RELEASE)
+            .await
+        {
+            Ok(count) if count < RELEASE => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(destination = &**destination, %error, "retries keep their own time");
+                return;
+            }
+        }
+    }
+}
+
+/// Writes lane records one after the other, so that the last one is the one that stays.
+async fn keep_records(bench: Arc<Bench>, mut records: mpsc::UnboundedReceiver<LaneRecord>) {
+    while let Some(record) = records.recv().await {
+        if let Err(error) = bench.store.save_lane(record).await {
+            tracing::warn!(%error, "a lane's state was not kept: after a restart it starts healthy");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod id;
 mod page;
 mod rate;
 mod secret;
+mod time;
 mod verdict;
 
 pub use attempt::{Attempt, EXCERPT_BYTES};
@@ -16,4 +17,5 @@ pub use id::{BadId, DeliveryId, EventId, Mint};
 pub use page::{BadCursor, Cursor, Limit, Page};
 pub use rate::{BadRate, Rate};
 pub use secret::Secret;
+pub use time::{after, plus};
 pub use verdict::Verdict;

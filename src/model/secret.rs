@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A secret's value: a key, a token, a URL that is a credential. It does not print itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

@@ -1,13 +1,13 @@
 //! Rules about senders: who may send, what a body is, which fields changed.
 
-pub mod auth;
-pub mod body;
+mod auth;
+mod body;
+mod canonical;
 mod classify;
 
-pub use auth::{Auth, Encoding, Refused};
-pub use body::{Body, Malformed};
-#[expect(unused_imports, reason = "skeleton")]
-pub use classify::{Classified, Kind, Pick};
+pub use auth::{Auth, Encoding, Refused, webhook_secret};
+pub use body::{Body, MAX_DEPTH, Malformed};
+pub use classify::{Classified, INTERVIEW_TYPES, Kind, Pick, UNNAMED_TYPE};
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
 //! What goes into a store and what comes back: plans, work, settlements.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::model::{Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, La
 #[derive(Clone, Debug)]
 pub struct AcceptPlan {
     /// `event.revision` is one more than the revision that the plan was made against.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The bytes as received.
     pub payload: Bytes,
     /// Keyed digests of the payload's top-level fields.
@@ -140,7 +141,7 @@ pub enum Since {
 /// Everything an attempt needs.
 #[derive(Clone, Debug)]
 pub struct Work {
-    pub event: Event,
+    pub event: Arc<Event>,
     pub destination: Name,
     pub route: Name,
     /// The `webhook-id` to send: the delivery's id, unless it was replayed under a new one.

@@ -1,5 +1,9 @@
 //! Sending a request and reading what comes back, behind a trait so that tests can script it.
 
+mod client;
+
+pub use client::NetworkTransport;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +13,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
+use crate::model::Secret;
+
 /// At most so much of a response body is read, in bytes.
 pub const RESPONSE_BYTES: usize = 64 * 1024;
 
@@ -17,6 +23,9 @@ pub const RESPONSE_BYTES: usize = 64 * 1024;
 pub trait Transport: Send + Sync {
     /// Sends `request`; a refusal by the receiver is an answer, not a failure.
     async fn send(&self, request: Outgoing) -> Result<Answer, Failure>;
+
+    /// Forgets what it knows of certificate files, so that they are read again.
+    fn reload(&self);
 }
 
 /// A request that is ready to be sent.
@@ -50,7 +59,8 @@ pub enum Proxy {
     Direct,
     /// What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
     Environment,
-    Url(String),
+    /// It may hold credentials.
+    Url(Secret),
 }
 
 /// What a receiver answered.

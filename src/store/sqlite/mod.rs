@@ -1,1 +1,215 @@
-//! SQLite.
+//! The store in one `SQLite` file: a write-ahead log that is synced at every commit, one thread that
+//! writes, and readers beside it. One relay has the file at a time, and with it every lane.
+
+mod accept;
+mod batch;
+mod deliveries;
+mod events;
+mod fault;
+mod file;
+mod lanes;
+mod migrate;
+mod readers;
+mod replay;
+mod rows;
+mod settle;
+mod subjects;
+#[cfg(test)]
+mod tests;
+mod work;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use writer::OnCommit;
+
+use super::{
+    AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
+    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Tally, Work,
+};
+use crate::clock::Clock;
+use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+use migrate::Identity;
+use readers::Readers;
+use writer::{Setup, Writer};
+
+/// What a store in a file is opened with.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file; it and its directory are made when missing.
+    pub path: PathBuf,
+    /// Random bytes: the key of the store's digests, where the store is made now.
+    pub key: [u8; 32],
+    /// Measures commits.
+    pub clock: Arc<dyn Clock>,
+    pub on_commit: Option<OnCommit>,
+}
+
+/// A store in a file.
+pub struct SqliteStore {
+    identity: Identity,
+    waiting: Arc<AtomicU64>,
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens the file, takes it for this relay and brings its schema up to date. It blocks.
+    pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let path = options.path.clone();
+        let lock = file::lock(&path)?;
+        let fresh = file::inspect(&path)?;
+        let mut conn = file::open_writer(&path, fresh)?;
+        migrate::migrate(&mut conn, options.key)?;
+        let identity = migrate::identify(&mut conn)?;
+        let waiting = Arc::new(AtomicU64::new(0));
+        let writer = Writer::start(Setup {
+            path: path.clone(),
+            conn,
+            identity: identity.clone(),
+            waiting: Arc::clone(&waiting),
+            clock: Arc::clone(&options.clock),
+            on_commit: options.on_commit.clone(),
+            lock,
+        })?;
+        Ok(Self {
+            identity,
+            waiting,
+            writer,
+            readers: Arc::new(Readers::new(path)),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn key(&self) -> &StoreKey {
+        &self.identity.key
+    }
+
+    fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    async fn accept(&self, plan: AcceptPlan) -> Result<AcceptOutcome, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| accept::accept(batch, &plan);
+        self.writer.write(write).await
+    }
+
+    async fn mark_unconfirmed(
+        &self,
+        event: EventId,
+        fields: FieldDigests,
+    ) -> Result<(), StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| subjects::mark(batch, event, &fields);
+        self.writer.write(write).await
+    }
+
+    async fn take_unconfirmed(&self, event: EventId) -> Result<bool, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| subjects::take(batch, event);
+        self.writer.write(write).await
+    }
+
+    async fn lease(&self, destinations: &[Name]) -> Result<Vec<Lease>, StoreError> {
+        let destinations = destinations.to_vec();
+        let generation = self.identity.generation;
+        self.readers
+            .read(move |view| lanes::lease(view, &destinations, generation))
+            .await
+    }
+
+    async fn save_lane(&self, lane: LaneRecord) -> Result<(), StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| lanes::save_lane(batch, &lane);
+        self.writer.write(write).await
+    }
+
+    async fn due(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+        ordered: bool,
+    ) -> Result<Due, StoreError> {
+        let destination = destination.clone();
+        self.readers
+            .read(move |view| lanes::due(view, &destination, now, limit, ordered))
+            .await
+    }
+
+    async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError> {
+        self.readers
+            .read(move |view| work::work(view, delivery, since))
+            .await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| settle::settle(batch, &settlement);
+        self.writer.write(write).await?
+    }
+
+    async fn release(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let destination = destination.clone();
+        self.writer
+            .write(move |batch| lanes::release(batch, &destination, now, limit))
+            .await
+    }
+
+    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| replay::replay(batch, delivery, how);
+        self.writer.write(write).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
+        self.readers.read(move |view| events::event(view, id)).await
+    }
+
+    async fn events(&self, filter: EventFilter, limit: Limit) -> Result<Page<Event>, StoreError> {
+        let key = self.identity.key.clone();
+        self.readers
+            .read(move |view| events::events(view, &key, &filter, limit))
+            .await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        limit: Limit,
+    ) -> Result<Page<Delivery>, StoreError> {
+        self.readers
+            .read(move |view| deliveries::deliveries(view, &filter, limit))
+            .await
+    }
+
+    async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
+        self.readers
+            .read(move |view| deliveries::tallies(view, now))
+            .await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.writer.write(|batch| batch.probe()).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close();
+        self.writer.close().await
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! From settings to what works: destinations compiled, rules and lanes put together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Finding, Loaded, Locator};
+use crate::destination::{Destination, Fault, Settings};
+use crate::dispatch::{LaneSpec, RouteValues};
+use crate::intake::Rules;
+use crate::model::Name;
+use crate::route::Routes;
+use crate::transport::NetworkTransport;
+
+/// What intake and lanes work by.
+#[derive(Debug)]
+pub struct Compiled {
+    pub rules: Rules,
+    pub lanes: Vec<LaneSpec>,
+    pub routes: Arc<RouteValues>,
+}
+
+/// Everything that relay.toml says, ready to be put in force, and what there is to say about it.
+#[derive(Debug)]
+pub struct Ready {
+    pub config: Config,
+    pub compiled: Compiled,
+    pub warnings: Vec<Finding>,
+    pub locator: Locator,
+}
+
+/// Compiles templates and response rules. Everything that is wrong comes back at once.
+pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding>> {
+    let Loaded {
+        mut config,
+        warnings,
+        locator,
+    } = loaded;
+    let mut findings = Vec::new();
+    let mut lanes = Vec::new();
+    for (written, settings) in std::mem::take(&mut config.destinations) {
+        if look_at_files && let Err(failure) = NetworkTransport::check(&written.connection) {
+            findings.push(locator.error(&key_of(&written, "tls"), failure.message));
+        }
+        match Destination::compile(written.clone()) {
+            Ok(destination) => {
+                lanes.push(LaneSpec {
+                    destination: Arc::new(destination),
+                    settings,
+                });
+            }
+            Err(faults) => findings.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| finding(&locator, &written, fault)),
+            ),
+        }
+    }
+    if !findings.is_empty() {
+        findings.extend(warnings);
+        return Err(findings);
+    }
+    let routes = std::mem::take(&mut config.routes);
+    let values: RouteValues = routes
+        .iter()
+        .map(|route| (route.name.clone(), route.with.clone()))
+        .collect();
+    let sources = std::mem::take(&mut config.sources);
+    let destinations: HashMap<Name, Arc<Destination>> = lanes
+        .iter()
+        .map(|lane| (lane.destination.name().clone(), lane.destination.clone()))
+        .collect();
+    let rules = Rules {
+        sources: sources
+            .into_iter()
+            .map(|source| (source.name.clone(), Arc::new(source)))
+            .collect(),
+        routes: Routes::new(routes),
+        destinations,
+    };
+    let compiled = Compiled {
+        rules,
+        lanes,
+        routes: Arc::new(values),
+    };
+    Ok(Ready {
+        config,
+        compiled,
+        warnings,
+        locator,
+    })
+}
+
+fn key_of(destination: &Settings, key: &str) -> String {
+    format!("destinations.{}.{key}", destination.name)
+}
+
+/// A fault of a template or rule, with the place where it is written.
+fn finding(locator: &Locator, destination: &Settings, fault: Fault) -> Finding {
+    let problem = match fault.line_in_value {
+        Some(line) if line > 1 => format!("{} (line {line} of the text)", fault.problem),
+        _ => fault.problem,
+    };
+    let finding = locator.error(&key_of(destination, &fault.key), problem);
+    match fault.hint {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }
+}

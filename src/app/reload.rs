@@ -1,0 +1,125 @@
+//! Changing the configuration of a relay at work: all that can fail comes first, then one swap.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{Ready, compile, source_names};
+use crate::clock::Clock;
+use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
+use crate::dispatch::Handle;
+use crate::http::admin::InForce;
+use crate::http::{AdminSettings, Certificates, ServerSettings};
+use crate::intake::Intake;
+use crate::telemetry::Telemetry;
+use crate::transport::Transport;
+
+/// Reads and compiles everything that `inputs` name.
+pub fn load(inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
+    compile(config::load(inputs)?, inputs.secrets == Secrets::Read)
+}
+
+/// Puts another configuration in force.
+pub struct Reloader {
+    pub(super) fixed: Fixed,
+    pub(super) intake: Arc<Intake>,
+    pub(super) lanes: Handle,
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) in_force: Arc<ArcSwap<InForce>>,
+}
+
+/// What only a restart can change.
+#[derive(Clone, PartialEq)]
+pub(super) struct Fixed {
+    server: ServerSettings,
+    admin: AdminSettings,
+    store: StoreSettings,
+    log: LogSettings,
+}
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            server: config.server.clone(),
+            admin: config.admin.clone(),
+            store: config.store.clone(),
+            log: config.log,
+        }
+    }
+}
+
+impl Reloader {
+    /// Reads the configuration again and puts it in force, or says why not: then nothing has changed.
+    pub async fn reload(&self, inputs: &Inputs) -> Result<(), Vec<Finding>> {
+        let now = self.clock.now();
+        let outcome = self.prepare(inputs);
+        let ready = match outcome {
+            Ok(ready) => ready,
+            Err(findings) => {
+                self.telemetry.metrics.reloaded(now, false);
+                return Err(findings);
+            }
+        };
+        self.transport.reload();
+        let sources = source_names(&ready.compiled);
+        self.intake.swap_rules(ready.compiled.rules);
+        if self
+            .lanes
+            .reconfigure(ready.compiled.lanes, ready.compiled.routes)
+            .await
+            .is_err()
+        {
+            tracing::warn!("reload while shutting down: the lanes stay as they are");
+        }
+        let before = self.in_force.load();
+        let (hash, generation) = (ready.config.hash, before.generation + 1);
+        self.in_force.store(Arc::new(InForce {
+            hash,
+            generation,
+            loaded_at: now,
+            sources,
+        }));
+        self.telemetry.metrics.reloaded(now, true);
+        Ok(())
+    }
+
+    /// Everything that can fail. The certificate comes last: it takes effect as soon as it was read.
+    fn prepare(&self, inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
+        let ready = load(inputs)?;
+        let findings = self.needs_restart(&ready);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        if let Some(certificates) = &self.certificates {
+            let unusable = |error: crate::http::TlsError| {
+                vec![ready.locator.error("server.tls", error.to_string())]
+            };
+            certificates.reload().map_err(unusable)?;
+        }
+        Ok(ready)
+    }
+
+    fn needs_restart(&self, ready: &Ready) -> Vec<Finding> {
+        let new = Fixed::of(&ready.config);
+        let old = &self.fixed;
+        let sections = [
+            ("server", new.server != old.server),
+            ("admin", new.admin != old.admin),
+            ("store", new.store != old.store),
+            ("log", new.log != old.log),
+        ];
+        let changed = sections.into_iter().filter(|(_, changed)| *changed);
+        changed
+            .map(|(section, _)| {
+                let hint = "restart the relay to change it, or put the old value back";
+                ready
+                    .locator
+                    .error(section, "cannot change while the relay runs")
+                    .hint(hint)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! The hands: what is typed, and what is printed. Only this room prints.
+
+mod check;
+mod client;
+
+mod health;
+mod logging;
+mod send;
+mod serve;
+mod sink;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Finding, Inputs, Secrets};
+
+/// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
+const BAD_CONFIGURATION: u8 = 78;
+
+/// A durable webhook relay and fan-out gateway for interview results.
+#[derive(Debug, Parser)]
+#[command(name = "relay", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "relay.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Set one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay (the default)
+    Serve,
+    /// Check a configuration without starting anything
+    Check(check::CheckArgs),
+    /// Post a bundled sample or a file to the running relay
+    Send(send::SendArgs),
+    /// Run a receiver that prints what it gets and fails on demand
+    Sink(sink::SinkArgs),
+
+    /// Ask the running relay whether it is ready: exit 0 if so
+    Health(health::HealthArgs),
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve::run(&cli.global).await,
+            Command::Check(args) => check::run(&cli.global, args),
+            Command::Send(args) => send::run(&cli.global, args).await,
+            Command::Sink(args) => sink::run(args).await,
+
+            Command::Health(args) => health::run(&cli.global, args).await,
+        }
+    });
+    // A blocking read of the store may still be under way after a forced end: it is not waited for.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+impl Global {
+    fn inputs(&self, secrets: Secrets) -> Inputs {
+        Inputs {
+            file: self.config.clone(),
+            environment: crate::config::environment(),
+            flags: self.set.clone(),
+            secrets,
+        }
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, such as server.listen=127.0.0.1:9090")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Prints a line to standard output. A reader that went away is not an error.
+fn say(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _reader_is_gone = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints a line to standard error.
+fn complain(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _reader_is_gone = writeln!(std::io::stderr(), "{text}");
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    complain(format_args!("relay: {error:#}"));
+    ExitCode::FAILURE
+}
+
+/// Prints findings and answers with the exit code for them.
+fn unusable(findings: &[Finding]) -> ExitCode {
+    findings.iter().for_each(complain);
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    complain(format_args!(
+        "{errors} error{}; nothing was started",
+        if errors == 1 { "" } else { "s" }
+    ));
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// Whether standard output wants colour.
+fn colourful() -> bool {
+    let no_color = crate::config::environment()
+        .iter()
+        .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    std::io::stdout().is_terminal() && !no_color
+}

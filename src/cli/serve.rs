@@ -1,0 +1,122 @@
+//! `relay serve`: starts the relay, reloads it on SIGHUP, ends it on SIGTERM or SIGINT.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Global, complain, logging, unusable};
+use crate::app::{self, Ended, Parts, Ready, Relay};
+use crate::config::{Inputs, Secrets};
+
+/// The signals that a relay listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+enum Heard {
+    End,
+    Reload,
+}
+
+pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let inputs = global.inputs(Secrets::Read);
+    let ready = match app::load(&inputs) {
+        Ok(ready) => ready,
+        Err(findings) => return Ok(unusable(&findings)),
+    };
+    ready.warnings.iter().for_each(complain);
+    logging::start(ready.config.log);
+    // Before the first request: a signal that comes early is not lost.
+    let mut signals = Signals::listen()?;
+    let mut relay = start(ready).await?;
+    tracing::info!(ingress = %relay.ingress, admin = %relay.admin, version = env!("CARGO_PKG_VERSION"), "relay is ready");
+    loop {
+        tokio::select! {
+            heard = signals.next() => match heard {
+                Heard::End => break,
+                Heard::Reload => reload(&relay, &inputs).await,
+            },
+            name = relay.broken() => {
+                tracing::error!(task = name, "a task ended unexpectedly: the relay ends, too");
+                relay.shut_down(CancellationToken::new()).await;
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    tracing::info!("shutting down; a second signal forces it");
+    let force = CancellationToken::new();
+    let ended = {
+        let shutting_down = relay.shut_down(force.clone());
+        tokio::pin!(shutting_down);
+        loop {
+            tokio::select! {
+                ended = &mut shutting_down => break ended,
+                Heard::End = signals.next() => force.cancel(),
+            }
+        }
+    };
+    match ended {
+        Ended::Clean => tracing::info!("relay ended; nothing was under way"),
+        Ended::Forced => tracing::warn!(
+            "relay ended before everything under way did; it is sent again after the next start"
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(ready: Ready) -> anyhow::Result<Relay> {
+    let clock = app::system_clock();
+    let telemetry = app::telemetry();
+    let store = app::open_store(
+        &ready.config.store,
+        app::system_seed()?,
+        clock.clone(),
+        &telemetry,
+    )?;
+    let parts = Parts {
+        ingress: app::listen(ready.config.server.listen).await?,
+        admin: app::listen(ready.config.admin.listen).await?,
+        seed: app::system_seed()?,
+        transport: app::network(),
+        clock,
+        store,
+        telemetry,
+    };
+    Ok(Relay::start(ready, parts).await?)
+}
+
+async fn reload(relay: &Relay, inputs: &Inputs) {
+    match relay.reloader.reload(inputs).await {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(findings) => {
+            for finding in findings.iter().filter(|finding| finding.is_error()) {
+                tracing::error!("{finding}");
+            }
+            tracing::error!("configuration not reloaded: the one before stays in force");
+        }
+    }
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Heard {
+        tokio::select! {
+            _ = self.terminate.recv() => Heard::End,
+            _ = self.interrupt.recv() => Heard::End,
+            _ = self.hang_up.recv() => Heard::Reload,
+        }
+    }
+}

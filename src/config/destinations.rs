@@ -1,0 +1,371 @@
+//! `[destinations.*]`, as far as it concerns requests and responses. Templates and response rules
+//! stay texts: the destination compiles them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::finding::closest;
+use super::form::{self, DURATION, POINTER};
+use super::layers::merge;
+use super::locate::{self, Locator, join};
+use super::reading::Table;
+use super::schema;
+use super::secret::Kind as SecretKind;
+use super::url_text::{self, Flaw};
+use crate::destination::{BodyFormat, ConfigText, Order, Revisions, Settings, preset};
+use crate::model::Secret;
+use crate::transport::{Connection, Proxy};
+
+/// Longest time that one attempt may take.
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// A destination's own keys over its preset's over the defaults.
+pub(super) fn layered(defaults: &Value, own: &Value) -> Value {
+    let name = own.get("preset").and_then(Value::as_str);
+    over_preset(
+        defaults,
+        name.and_then(preset::text).unwrap_or_default(),
+        own,
+    )
+}
+
+fn over_preset(defaults: &Value, preset: &str, own: &Value) -> Value {
+    if !own.is_object() {
+        return own.clone();
+    }
+    let (preset, _) = locate::read("preset", preset).expect("a test reads every built-in preset");
+    merge(&[defaults, &preset, own])
+}
+
+/// Reads the destination `name`.
+pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
+    table.reading.check_name(&table.path, name);
+    let preset = preset_name(table);
+    let url = url(table);
+    let method = method(table);
+    let headers = headers(table);
+    let body = body(table);
+    let sign = sign(table);
+    let timeout = table.limited(
+        "timeout",
+        DURATION,
+        |time| !time.is_zero() && *time <= LONGEST_TIMEOUT,
+        "more than nothing and at most 5 minutes",
+    );
+    let connection = connection(table);
+    let order = table.choice(
+        "order",
+        &[("subject", Order::Subject), ("none", Order::None)],
+    );
+    let revisions = table.choice(
+        "revisions",
+        &[("all", Revisions::All), ("latest", Revisions::Latest)],
+    );
+    let require = require(table);
+    let with = table.free_values("with");
+    let [accepted_when, rejected_when, blocked_when, warned_when] = [
+        "accepted_when",
+        "rejected_when",
+        "blocked_when",
+        "warned_when",
+    ]
+    .map(|key| table.leaf(key, form::TEXT));
+    let receipt = table.leaf("receipt", POINTER);
+    Some(Settings {
+        name: name.into(),
+        preset,
+        url: url?,
+        method: method?,
+        headers: headers?,
+        body: body?,
+        sign: sign?,
+        timeout: timeout?,
+        connection: Arc::new(connection?),
+        order: order?,
+        revisions: revisions?,
+        require: require?,
+        with: with?,
+        accepted_when,
+        rejected_when,
+        blocked_when,
+        warned_when,
+        receipt,
+    })
+}
+
+fn preset_name(table: &Table<'_>) -> Option<String> {
+    let name = table.leaf("preset", form::TEXT)?;
+    if preset::text(&name).is_some() {
+        return Some(name);
+    }
+    if schema::LATER_PRESETS.contains(&name.as_str()) {
+        table.error(
+            "preset",
+            format!("the preset `{name}` is not in this version yet"),
+            "describe the endpoint with url, headers and body instead",
+        );
+        return None;
+    }
+    let names: Vec<&str> = preset::BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let hint = closest(&name, names.iter().copied()).map_or_else(
+        || format!("there are {}", names.join(", ")),
+        |found| format!("did you mean \"{found}\"?"),
+    );
+    let problem = format!("there is no preset \"{}\"", name.escape_debug());
+    table.error("preset", problem, hint);
+    None
+}
+
+fn url(table: &Table<'_>) -> Option<ConfigText> {
+    let Some(value) = table.value("url") else {
+        table.missing(
+            "url",
+            "write url = \"https://host/path\", or { env = \"NAME\" } where the URL is a secret",
+        );
+        return None;
+    };
+    let key = table.at("url");
+    let reading = table.reading;
+    let Some(text) = value.as_str() else {
+        let secret = reading.secret(&key, value, SecretKind::Url)?;
+        if url_text::flaw(secret.expose()) == Some(Flaw::UserInfo) {
+            refuse_user_info(table, "url");
+        }
+        return Some(ConfigText::Secret(secret));
+    };
+    if reading.refuse_substitution(&key, text) {
+        return None;
+    }
+    match url_text::flaw(text) {
+        Some(Flaw::UserInfo) => {
+            refuse_user_info(table, "url");
+            None
+        }
+        Some(Flaw::Scheme) => {
+            // The text is not shown: a mistyped URL may still hold a credential.
+            table.error(
+                "url",
+                "expected a URL with http or https",
+                "write \"https://host/path\"",
+            );
+            None
+        }
+        None if url_text::is_credential(text) => {
+            reading.warn_of_plain_text(&key);
+            Some(ConfigText::Secret(Secret::new(text)))
+        }
+        None => Some(ConfigText::Template(text.to_owned())),
+    }
+}
+
+fn refuse_user_info(table: &Table<'_>, key: &str) {
+    table.error(
+        key,
+        "a user or password in a URL is not sent",
+        "write headers = { Authorization = { env = \"NAME\" } } instead",
+    );
+}
+
+fn method(table: &Table<'_>) -> Option<String> {
+    const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "DELETE", "GET"];
+    table
+        .choice("method", &METHODS.map(|method| (method, method)))
+        .map(str::to_owned)
+}
+
+/// Headers in the order written. Plain credentials are kept as secrets: they must not be shown.
+fn headers(table: &Table<'_>) -> Option<Vec<(String, ConfigText)>> {
+    let path = table.at("headers");
+    let reading = table.reading;
+    let headers = reading.free_table(path.clone(), table.value("headers")?)?;
+    let mut named: Vec<(&String, &Value)> = headers.iter().collect();
+    named.sort_by_key(|(name, _)| reading.locator.offset(&join(&path, name)));
+    let mut read = Vec::with_capacity(named.len());
+    for (name, value) in named {
+        let key = join(&path, name);
+        if name.parse::<HeaderName>().is_err() {
+            let problem = "this cannot be the name of an HTTP header";
+            reading.report(
+                reading
+                    .locator
+                    .error(&key, problem)
+                    .hint("such as X-Api-Key"),
+            );
+        }
+        read.extend(header_text(table, &key, name, value).map(|text| (name.clone(), text)));
+    }
+    Some(read)
+}
+
+fn header_text(table: &Table<'_>, key: &str, name: &str, value: &Value) -> Option<ConfigText> {
+    let reading = table.reading;
+    let Some(text) = value.as_str() else {
+        return reading
+            .secret(key, value, SecretKind::Token)
+            .map(ConfigText::Secret);
+    };
+    if reading.refuse_substitution(key, text) {
+        return None;
+    }
+    if is_credential_header(name) && !text.contains("{{") && reading.locator.written(key) {
+        reading.warn_of_plain_text(key);
+        return Some(ConfigText::Secret(Secret::new(text)));
+    }
+    Some(ConfigText::Template(text.to_owned()))
+}
+
+fn is_credential_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "authorization",
+        "cookie",
+        "token",
+        "secret",
+        "api-key",
+        "apikey",
+        "password",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}
+
+/// One of `format`, `body`, `body_text`. What the operator wrote hides what the preset says.
+fn body(table: &Table<'_>) -> Option<BodyFormat> {
+    const KEYS: [&str; 3] = ["body", "body_text", "format"];
+    let written: Vec<&str> = KEYS.into_iter().filter(|key| table.written(key)).collect();
+    let key = match written[..] {
+        [] => *KEYS.iter().find(|key| table.has(key))?,
+        [key] => key,
+        _ => {
+            let problem = format!("the body is said several times: {}", written.join(", "));
+            table.error(written[0], problem, "keep one of them");
+            return None;
+        }
+    };
+    match key {
+        "body" => structured(table).map(BodyFormat::Structured),
+        "body_text" => table.leaf(key, form::TEXT).map(BodyFormat::Text),
+        _ => table
+            .choice(key, &[("raw", 0), ("envelope", 1), ("cloudevents", 2)])
+            .map(|choice| match choice {
+                0 => BodyFormat::Raw,
+                1 => BodyFormat::Envelope,
+                _ => BodyFormat::CloudEvents,
+            }),
+    }
+}
+
+fn structured(table: &Table<'_>) -> Option<Value> {
+    let value = table.value("body")?;
+    if !value.is_object() {
+        table.error(
+            "body",
+            "expected a table",
+            "write body = { text = \"{{ result.score }}\" }, or body_text for one template",
+        );
+        return None;
+    }
+    let locator: &Locator = table.reading.locator;
+    Some(locator.restore_order(value.clone(), &table.at("body")))
+}
+
+fn sign(table: &Table<'_>) -> Option<Vec<Secret>> {
+    if !table.has("sign") {
+        return Some(Vec::new());
+    }
+    table
+        .table("sign", &schema::SIGN)?
+        .secrets("secrets", SecretKind::Webhook)
+}
+
+fn require(table: &Table<'_>) -> Option<Vec<String>> {
+    let fields = table.list("require", form::TEXT)?;
+    for (at, field) in fields.iter().enumerate() {
+        let below = field.strip_prefix("result.");
+        if !below.is_some_and(|path| path.split('.').all(|part| !part.is_empty())) {
+            table.error(
+                &locate::index("require", at),
+                format!("\"{}\" is no field of the result", field.escape_debug()),
+                "write \"result.candidate_external_id\"",
+            );
+        }
+    }
+    Some(fields)
+}
+
+fn connection(table: &Table<'_>) -> Option<Connection> {
+    let proxy = proxy(table);
+    let Some(tls) = table.table("tls", &schema::TLS) else {
+        return Some(Connection {
+            proxy: proxy?,
+            ..Connection::default()
+        });
+    };
+    if tls.has("cert") != tls.has("key") {
+        let missing = if tls.has("cert") { "key" } else { "cert" };
+        tls.missing(missing, "a client certificate needs both `cert` and `key`");
+    }
+    let (ca, cert, key) = (tls.file("ca"), tls.file("cert"), tls.file("key"));
+    Some(Connection {
+        ca,
+        identity: cert.zip(key),
+        proxy: proxy?,
+    })
+}
+
+fn proxy(table: &Table<'_>) -> Option<Proxy> {
+    let value = table.value("proxy")?;
+    let key = table.at("proxy");
+    match value.as_str() {
+        Some("none") => Some(Proxy::Direct),
+        Some("environment") => Some(Proxy::Environment),
+        Some(text) if table.reading.refuse_substitution(&key, text) => None,
+        Some(text) => {
+            if url_text::flaw(text) == Some(Flaw::UserInfo) {
+                table.reading.warn_of_plain_text(&key);
+            }
+            if url_text::is_proxy(text) {
+                return Some(Proxy::Url(Secret::new(text)));
+            }
+            table.error(
+                "proxy",
+                "expected the URL of a proxy",
+                "write \"http://proxy:3128\", \"socks5://proxy:1080\", \"environment\" or \"none\"",
+            );
+            None
+        }
+        None => {
+            let secret = table.reading.secret(&key, value, SecretKind::Proxy)?;
+            Some(Proxy::Url(secret))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_preset_lies_over_the_defaults_and_under_the_operators_keys() {
+        let preset =
+            "timeout = \"10s\"\n[with]\nanalysis = false\nlabels = { score = \"Score\" }\n";
+        let merged = over_preset(
+            &json!({"timeout": "15s", "concurrency": 8}),
+            preset,
+            &json!({"preset": "x", "with": {"labels": {"score": "Points"}}}),
+        );
+        assert_eq!(
+            merged,
+            json!({
+                "preset": "x",
+                "timeout": "10s",
+                "concurrency": 8,
+                "with": {"analysis": false, "labels": {"score": "Points"}},
+            })
+        );
+    }
+}

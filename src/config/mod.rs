@@ -1,0 +1,307 @@
+//! Settings: files, environment and flags become typed settings, or findings that say what is wrong
+//! where. Compiles no template and opens no socket.
+
+mod cross;
+mod destinations;
+mod environment;
+mod finding;
+mod form;
+mod lanes;
+mod layers;
+mod locate;
+mod reading;
+mod routes;
+pub mod schema;
+mod secret;
+mod server;
+mod sources;
+mod url_text;
+
+pub use environment::environment;
+pub use finding::{Finding, Severity, closest};
+pub use locate::Locator;
+pub use server::{LogFormat, LogSettings, StoreSettings, StoreUrl};
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use self::layers::{Overlay, merge};
+use self::locate::join;
+use self::reading::{Reading, Table};
+use self::routes::{Known, KnownSource};
+use crate::destination::Settings;
+use crate::dispatch::LaneSettings;
+use crate::http::{AdminSettings, ServerSettings};
+use crate::route::Route;
+use crate::source::Source;
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// What a configuration is made from.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The relay.toml.
+    pub file: PathBuf,
+    /// Names and values; [`environment`] has the process' own.
+    pub environment: Vec<(String, String)>,
+    /// Dotted keys and values, over everything else.
+    pub flags: Vec<(String, String)>,
+    pub secrets: Secrets,
+}
+
+/// Whether secret references are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    Read,
+    /// They are not, and placeholders stand in. Certificate files are not looked at either.
+    Skip,
+}
+
+/// Everything that an operator can say, typed.
+#[derive(Debug)]
+pub struct Config {
+    pub server: ServerSettings,
+    pub admin: AdminSettings,
+    pub store: StoreSettings,
+    pub log: LogSettings,
+    /// In the order of the file, as are destinations and routes.
+    pub sources: Vec<Source>,
+    pub destinations: Vec<(Settings, LaneSettings)>,
+    pub routes: Vec<Route>,
+    pub file: PathBuf,
+    /// Hex of a digest of the file's text: the same text has the same hash.
+    pub hash: String,
+}
+
+/// A configuration that may be used.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// Doubts, none of them an error.
+    pub warnings: Vec<Finding>,
+    /// For findings about what is compiled from this later: templates and response rules.
+    pub locator: Locator,
+}
+
+/// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
+pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Finding>> {
+    let text = std::fs::read_to_string(&inputs.file).map_err(|error| {
+        vec![Finding {
+            severity: Severity::Error,
+            file: inputs.file.display().to_string(),
+            line: None,
+            key: String::new(),
+            problem: format!("cannot be read: {}", form::why(&error)),
+            hint: Some("name the file with --config PATH".to_owned()),
+        }]
+    })?;
+    load_text(inputs, &text)
+}
+
+/// The same for a text that was read already.
+pub fn load_text(inputs: &Inputs, text: &str) -> Result<Loaded, Vec<Finding>> {
+    let file = inputs.file.display().to_string();
+    let (written, mut locator) = locate::read(&file, text).map_err(|finding| vec![finding])?;
+    let (defaults, _) = locate::read("defaults", DEFAULTS).expect("a test reads them");
+    let mut overlay = Overlay::over(&written, &mut locator);
+    overlay.environment(&inputs.environment);
+    overlay.flags(&inputs.flags);
+    let (values, findings) = (overlay.values, overlay.findings);
+    let layers = Layers {
+        own: merge(&[&written, &values]),
+        defaults,
+    };
+    let reading = Reading::new(&locator, &inputs.environment, inputs.secrets);
+    for finding in findings {
+        reading.report(finding);
+    }
+    let settled = layers.settled(&locator);
+    let config = read(&reading, &settled, inputs, text);
+    warn_of_substitutions(&reading, "", &layers.own);
+    let findings = reading.into_findings();
+    match config {
+        Some(config) if !findings.iter().any(Finding::is_error) => Ok(Loaded {
+            config,
+            warnings: findings,
+            locator,
+        }),
+        _ => Err(findings),
+    }
+}
+
+/// The operator's own keys, and what lies under them.
+struct Layers {
+    own: Value,
+    defaults: Value,
+}
+
+/// All layers laid over each other, block by block.
+struct Settled {
+    root: Value,
+    sources: Vec<(String, Value)>,
+    destinations: Vec<(String, Value)>,
+    routes: Vec<Value>,
+}
+
+impl Layers {
+    fn settled(&self, locator: &Locator) -> Settled {
+        let fixed = Value::Object(
+            ["server", "admin", "store", "log"]
+                .map(|section| (section.to_owned(), self.defaults[section].clone()))
+                .into_iter()
+                .collect(),
+        );
+        let over = |under: &Value, own: &Value| match own {
+            Value::Object(_) => merge(&[under, own]),
+            other => other.clone(),
+        };
+        let named = |section: &str, settle: &dyn Fn(&Value) -> Value| {
+            let blocks = self.own.get(section).and_then(Value::as_object);
+            let mut blocks: Vec<(String, Value)> = blocks
+                .into_iter()
+                .flatten()
+                .map(|(name, own)| (name.clone(), settle(own)))
+                .collect();
+            blocks.sort_by_key(|(name, _)| locator.offset(&join(section, name)));
+            blocks
+        };
+        let routes = self.own.get("routes").and_then(Value::as_array);
+        Settled {
+            root: merge(&[&fixed, &self.own]),
+            sources: named("sources", &|own| over(&self.defaults["source"], own)),
+            destinations: named("destinations", &|own| {
+                destinations::layered(&self.defaults["destination"], own)
+            }),
+            routes: routes
+                .into_iter()
+                .flatten()
+                .map(|own| over(&self.defaults["route"], own))
+                .collect(),
+        }
+    }
+}
+
+/// Reads every section, whatever the others hold.
+fn read<'a>(
+    reading: &'a Reading<'a>,
+    settled: &'a Settled,
+    inputs: &Inputs,
+    text: &str,
+) -> Option<Config> {
+    let root = reading.table(String::new(), &settled.root, &schema::ROOT)?;
+    check_shape(&root);
+    let server = root.table("server", &schema::SERVER);
+    let server = server.and_then(|table| server::server(&table));
+    let listen = server.as_ref().map(|server| server.listen);
+    let admin = root.table("admin", &schema::ADMIN);
+    let admin = admin.and_then(|table| server::admin(&table, listen));
+    let store = root.table("store", &schema::STORE);
+    let store = store.and_then(|table| server::store(&table));
+    let log = root.table("log", &schema::LOG);
+    let log = log.and_then(|table| server::log(&table));
+    let exposed = listen.is_some_and(|listen| !listen.ip().is_loopback());
+    let known = Known {
+        sources: read_sources(reading, settled, exposed),
+        destinations: names(&settled.destinations),
+    };
+    let destinations = read_destinations(reading, settled);
+    let routes = read_routes(reading, settled, &known);
+    cross::check(reading, &routes, &known);
+    let sources = known.sources.into_iter().map(|known| known.source);
+    Some(Config {
+        server: server?,
+        admin: admin?,
+        store: store?,
+        log: log?,
+        sources: sources.collect::<Option<_>>()?,
+        destinations: destinations.into_iter().collect::<Option<_>>()?,
+        routes: routes.into_iter().collect::<Option<_>>()?,
+        file: inputs.file.clone(),
+        hash: hash(text),
+    })
+}
+
+/// Blocks are read one by one; that they are blocks at all is seen here.
+fn check_shape(root: &Table<'_>) {
+    for section in ["sources", "destinations"] {
+        if let Some(value) = root.value(section) {
+            root.reading.free_table(section.to_owned(), value);
+        }
+    }
+    if root.value("routes").is_some_and(|value| !value.is_array()) {
+        let hint = "each route is a block that starts with [[routes]]";
+        root.error("routes", "expected a list of tables", hint);
+    }
+}
+
+fn names(blocks: &[(String, Value)]) -> Vec<&str> {
+    blocks.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+fn read_sources<'a>(
+    reading: &'a Reading<'a>,
+    settled: &'a Settled,
+    exposed: bool,
+) -> Vec<KnownSource<'a>> {
+    let read = settled.sources.iter().map(|(name, value)| {
+        let table = reading.table(join("sources", name), value, &schema::SOURCE);
+        let source = table.and_then(|table| sources::source(&table, name, exposed));
+        KnownSource { name, source }
+    });
+    read.collect()
+}
+
+fn read_destinations<'a>(
+    reading: &'a Reading<'a>,
+    settled: &'a Settled,
+) -> Vec<Option<(Settings, LaneSettings)>> {
+    let read = settled.destinations.iter().map(|(name, value)| {
+        let path = join("destinations", name);
+        let table = reading.table(path, value, &schema::DESTINATION)?;
+        let settings = destinations::destination(&table, name);
+        let lane = lanes::lane(&table);
+        Some((settings?, lane?))
+    });
+    read.collect()
+}
+
+fn read_routes<'a>(
+    reading: &'a Reading<'a>,
+    settled: &'a Settled,
+    known: &Known<'_>,
+) -> Vec<Option<Route>> {
+    let read = settled.routes.iter().enumerate().map(|(at, value)| {
+        let table = reading.table(locate::index("routes", at), value, &schema::ROUTE)?;
+        routes::route(&table, at, known)
+    });
+    read.collect()
+}
+
+/// Warns where `${…}` stands in a text that takes no reference, such as a template.
+fn warn_of_substitutions(reading: &Reading<'_>, path: &str, value: &Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                warn_of_substitutions(reading, &join(path, key), value);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                warn_of_substitutions(reading, &locate::index(path, at), item);
+            }
+        }
+        Value::String(text) if form::substitution(text).is_some() && !reading.has_error(path) => {
+            let problem = "`$…` is not filled in: it stays as it stands";
+            let hint = form::instead_of_substitution(path);
+            reading.report(reading.locator.warning(path, problem).hint(hint));
+        }
+        _ => {}
+    }
+}
+
+/// The first 16 bytes of the BLAKE3 digest of `text`, in hex.
+fn hash(text: &str) -> String {
+    let digest = blake3::hash(text.as_bytes());
+    digest.to_hex().as_str().chars().take(32).collect()
+}

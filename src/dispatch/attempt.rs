@@ -1,0 +1,259 @@
+//! One attempt from start to record: load, render, send, judge, ask the lane what follows, settle.
+//! A failed delivery is a value here; only the store's own faults are errors, and they are waited out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use super::lane::Told;
+use super::window::Entry;
+use crate::clock::Clock;
+use crate::destination::{Destination, Job, Judgement, Revisions, Unsendable};
+use crate::model::{Attempt as Record, DeliveryId, Name, State, Verdict, after, plus};
+use crate::source::Body;
+use crate::store::{Fence, Outcome, Settled, Settlement, Since, Store, StoreError, Waiting, Work};
+use crate::telemetry::{Attempted, Telemetry};
+use crate::transport::{Answer, Failure, Transport};
+
+/// How long to wait before the store is asked again after a fault.
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What attempts of every lane work with.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    pub transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// One attempt under way.
+pub(super) struct Attempt {
+    pub(super) bench: Arc<Bench>,
+    pub(super) destination: Arc<Destination>,
+    /// Each route's own template values, by the route's name.
+    pub(super) routes: Arc<super::RouteValues>,
+    pub(super) fence: Fence,
+    pub(super) entry: Entry,
+    pub(super) probe: bool,
+    pub(super) desk: mpsc::Sender<Report>,
+}
+
+/// What an attempt tells the loop.
+pub(super) enum Report {
+    /// It came to this; what becomes of the delivery?
+    Asked {
+        destination: Name,
+        waiting: Waiting,
+        probe: bool,
+        told: Box<Told>,
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// It is recorded (or there was nothing to record).
+    Done {
+        destination: Name,
+        waiting: Waiting,
+        probe: bool,
+        outcome: Option<Outcome>,
+        store_failed: bool,
+    },
+}
+
+/// A request that was sent.
+struct Sent {
+    at: Timestamp,
+    took: Duration,
+    status: Option<u16>,
+}
+
+impl Attempt {
+    /// Runs to the end. Dropped on the way, the delivery is still waiting in the store.
+    pub(super) async fn run(mut self) {
+        let (outcome, store_failed) = match self.load().await {
+            Ok(None) => (None, false),
+            Err(error) => {
+                tracing::warn!(delivery = %self.id(), %error, "delivery could not be read from the store");
+                (None, true)
+            }
+            Ok(Some(work)) => (self.carry_out(&work).await, false),
+        };
+        let report = Report::Done {
+            destination: self.destination.name().clone(),
+            waiting: self.entry.waiting,
+            probe: self.probe,
+            outcome,
+            store_failed,
+        };
+        let _loop_is_gone = self.desk.send(report).await;
+    }
+
+    fn id(&self) -> DeliveryId {
+        self.entry.waiting.id
+    }
+
+    async fn load(&mut self) -> Result<Option<Box<Work>>, StoreError> {
+        if let Some(work) = self.entry.work.take() {
+            return Ok(Some(work));
+        }
+        let since = match self.destination.revisions() {
+            Revisions::All => Since::PreviousRevision,
+            Revisions::Latest => Since::LastSent,
+        };
+        Ok(self.bench.store.work(self.id(), since).await?.map(Box::new))
+    }
+
+    async fn carry_out(&self, work: &Work) -> Option<Outcome> {
+        let (told, sent, judgement) = self.send(work).await;
+        let (answer, decided) = oneshot::channel();
+        let asked = Report::Asked {
+            destination: self.destination.name().clone(),
+            waiting: self.entry.waiting.clone(),
+            probe: self.probe,
+            told: Box::new(told),
+            answer,
+        };
+        self.desk.send(asked).await.ok()?;
+        let outcome = decided.await.ok()?;
+        let attempt = sent
+            .as_ref()
+            .zip(judgement.as_ref())
+            .map(|(sent, judgement)| Record {
+                at: sent.at,
+                duration: sent.took,
+                status: sent.status,
+                verdict: judgement.verdict,
+                reason: judgement.reason.clone(),
+                excerpt: judgement.excerpt.clone(),
+            });
+        let settled = self.settle(attempt, outcome.clone()).await?;
+        self.tell(
+            work,
+            sent.as_ref(),
+            judgement.map(|j| j.verdict),
+            (&outcome, settled.state),
+        );
+        Some(outcome)
+    }
+
+    async fn send(&self, work: &Work) -> (Told, Option<Sent>, Option<Judgement>) {
+        let at = self.bench.clock.now();
+        let request = match self.render(work, at) {
+            Ok(request) => request,
+            Err(unsendable) => return (Told::Unsendable(unsendable), None, None),
+        };
+        let started = self.bench.clock.monotonic();
+        let reply: Result<Answer, Failure> = self.bench.transport.send(request).await;
+        let took = self.bench.clock.monotonic().saturating_sub(started);
+        let judgement = self.destination.judge(&reply, self.bench.clock.now());
+        let status = reply.as_ref().ok().map(|answer| answer.status.as_u16());
+        (
+            Told::Judged(judgement.clone()),
+            Some(Sent { at, took, status }),
+            Some(judgement),
+        )
+    }
+
+    fn render(
+        &self,
+        work: &Work,
+        now: Timestamp,
+    ) -> Result<crate::transport::Outgoing, Unsendable> {
+        let unreadable = |_| Unsendable::Dead {
+            reason: "the stored payload is not JSON".to_owned(),
+        };
+        let body = Body::parse(&work.payload).map_err(unreadable)?;
+        let previous = work
+            .previous
+            .as_ref()
+            .and_then(|payload| Body::parse(payload).ok());
+        let result = body.value();
+        let changed = match &previous {
+            Some(previous) if self.destination.revisions() == Revisions::Latest => {
+                let key = self.bench.store.key().as_bytes();
+                body.digests(key)
+                    .differing(&previous.digests(key), |field| {
+                        !work.changed.iter().any(|c| c == field)
+                    })
+            }
+            _ => work.changed.clone(),
+        };
+        let previous: Option<Value> = previous.map(|body| body.value());
+        let route_with: Option<&Map<String, Value>> = self.routes.get(&work.route);
+        self.destination.render(&Job {
+            event: &work.event,
+            webhook_id: work.webhook_id,
+            result: &result,
+            payload: &work.payload,
+            previous: previous.as_ref(),
+            changed: &changed,
+            with: route_with,
+            attempt: self.entry.waiting.budget.tries.saturating_add(1),
+            now,
+        })
+    }
+
+    /// Records what happened, however long the store takes; None where that is not ours to record any more.
+    async fn settle(&self, attempt: Option<Record>, outcome: Outcome) -> Option<Settled> {
+        let mut told = false;
+        loop {
+            let settlement = Settlement {
+                delivery: self.id(),
+                fence: self.fence,
+                attempt: attempt.clone(),
+                outcome: outcome.clone(),
+                at: self.bench.clock.now(),
+            };
+            match self.bench.store.settle(settlement).await {
+                Ok(settled) => return Some(settled),
+                Err(error @ (StoreError::Fenced | StoreError::Closed)) => {
+                    tracing::warn!(delivery = %self.id(), %error, "attempt not recorded");
+                    return None;
+                }
+                Err(error) => {
+                    if !told {
+                        tracing::error!(delivery = %self.id(), %error, "attempt cannot be recorded yet: trying on");
+                        told = true;
+                    }
+                    self.bench
+                        .clock
+                        .sleep_until(plus(self.bench.clock.now(), STORE_PAUSE))
+                        .await;
+                }
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        work: &Work,
+        sent: Option<&Sent>,
+        verdict: Option<Verdict>,
+        end: (&Outcome, State),
+    ) {
+        let (outcome, state) = end;
+        let now = self.bench.clock.now();
+        let (reason, due_at) = match outcome {
+            Outcome::Delivered { warning, .. } => (warning.clone().unwrap_or_default(), None),
+            Outcome::Waiting { reason, due_at, .. } => (reason.clone(), Some(*due_at)),
+            Outcome::Dead { reason } | Outcome::Skipped { reason } => (reason.clone(), None),
+        };
+        self.bench.telemetry.attempted(Attempted {
+            at: sent.map_or(now, |sent| sent.at),
+            event: work.event.id,
+            delivery: self.id(),
+            destination: self.destination.name().clone(),
+            attempt: self.entry.waiting.budget.tries.saturating_add(1),
+            status: sent.and_then(|sent| sent.status),
+            verdict,
+            duration_ms: sent.map_or(0, |sent| {
+                u64::try_from(sent.took.as_millis()).unwrap_or(u64::MAX)
+            }),
+            state,
+            due_at: due_at.filter(|_| state == State::Waiting),
+            reason,
+            end_to_end: (state == State::Delivered).then(|| after(work.event.received_at, now)),
+        });
+    }
+}

@@ -1,0 +1,403 @@
+//! A destination at work: what goes out next, and what an answer means for the delivery and for the
+//! lane. All of it is decisions over values; the loop in `mod` carries them out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::breaker::{Breaker, Change, Kind};
+use super::gate::{Gate, Pass};
+use super::window::{Entry, Window};
+use super::{LaneSpec, LaneView};
+use crate::clock::Clock;
+use crate::destination::{Judgement, Order, Revisions, Unsendable};
+use crate::model::{Budget, LaneState, Name, Verdict, after, plus};
+use crate::retry::{Decision, Failed};
+use crate::store::{Fence, LaneRecord, Lease, Outcome, Waiting};
+
+/// One lane.
+pub(super) struct Lane {
+    pub(super) spec: LaneSpec,
+    pub(super) fence: Fence,
+    pub(super) window: Window,
+    gate: Gate,
+    breaker: Breaker,
+    paused: bool,
+    /// No longer in relay.toml: it starts nothing more.
+    retired: bool,
+    standing: Standing,
+    /// Subjects (or deliveries without one) that were probes in the present trouble.
+    probed: HashSet<u64>,
+    probing: bool,
+}
+
+/// What a lane wants to be done.
+pub(super) enum Step {
+    /// Read up to so many deliveries from the store.
+    Read { limit: usize },
+    /// Send this one.
+    Start { entry: Entry, probe: bool },
+    /// Nothing before this time, unless something happens.
+    Wait { until: Option<Timestamp> },
+}
+
+/// What an attempt came to.
+pub(super) enum Told {
+    /// The request could not be made from this delivery.
+    Unsendable(Unsendable),
+    /// It was sent, and this is what came back.
+    Judged(Judgement),
+}
+
+/// Adds up how long the lane has stood still: held, open, blocked or paused.
+#[derive(Debug)]
+struct Standing {
+    total: Duration,
+    since: Option<Timestamp>,
+}
+
+impl Lane {
+    pub(super) fn new(spec: LaneSpec, lease: Lease, clock: Arc<dyn Clock>) -> Self {
+        let Lease {
+            fence,
+            lane: record,
+        } = lease;
+        let mut breaker = Breaker::new(spec.settings.breaker.clone());
+        let still = record.paused || record.state != LaneState::Healthy;
+        let since = still.then_some(record.since);
+        breaker.restore(record.state, record.reason, record.since);
+        Self {
+            gate: Gate::new(&spec.settings, clock),
+            window: Window::new(),
+            breaker,
+            paused: record.paused,
+            retired: false,
+            standing: Standing {
+                total: record.stood_still,
+                since,
+            },
+            probed: HashSet::new(),
+            probing: false,
+            spec,
+            fence,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        self.spec.destination.name()
+    }
+
+    /// What to do now. Ask again after each answer, until it is `Wait`.
+    pub(super) fn next(&mut self, now: Timestamp) -> Step {
+        self.note_standing(now);
+        if self.retired {
+            return Step::Wait { until: None };
+        }
+        if let Some(limit) = self.window.wants(now) {
+            return Step::Read { limit };
+        }
+        if self.is_paused() {
+            return Step::Wait { until: None };
+        }
+        let until = match self.breaker.trouble() {
+            None => self.start(now, false),
+            Some(_) if self.probing => Err(None),
+            Some(trouble) if trouble.probe_at > now => Err(Some(trouble.probe_at)),
+            Some(_) => self.start(now, true),
+        };
+        match until {
+            Ok(entry) => {
+                let probe = self.breaker.trouble().is_some();
+                self.probing |= probe;
+                Step::Start { entry, probe }
+            }
+            Err(until) => Step::Wait {
+                until: earlier(until, self.window.wake()),
+            },
+        }
+    }
+
+    /// A delivery that may go out now, or when to ask again.
+    fn start(&mut self, now: Timestamp, probe: bool) -> Result<Entry, Option<Timestamp>> {
+        let ordered = self.spec.destination.order() == Order::Subject;
+        if !self.window.has_ready(ordered) {
+            return Err(None);
+        }
+        match self.gate.enter(now) {
+            Pass::Now => {}
+            Pass::At(at) => return Err(Some(at)),
+            Pass::AfterOne => return Err(None),
+        }
+        let probed = &self.probed;
+        let fresh = |waiting: &Waiting| !probe || !probed.contains(&identity(waiting));
+        let entry = self.window.take(ordered, fresh).or_else(|| {
+            // Every subject at hand had its turn.
+            self.probed.clear();
+            self.window.take(ordered, |_| true)
+        });
+        let entry = entry.expect("something was ready a moment ago");
+        if probe {
+            self.probed.insert(identity(&entry.waiting));
+        }
+        Ok(entry)
+    }
+
+    /// Decides what becomes of a delivery, and what its answer says about the destination.
+    pub(super) fn decide(
+        &mut self,
+        waiting: &Waiting,
+        probe: bool,
+        told: Told,
+        at: (Timestamp, f64),
+    ) -> (Outcome, Change) {
+        let (now, unit) = at;
+        self.note_standing(now);
+        let judgement = match told {
+            Told::Unsendable(Unsendable::Skipped { field }) => {
+                return (
+                    Outcome::Skipped {
+                        reason: format!("{field} is null"),
+                    },
+                    Change::None,
+                );
+            }
+            Told::Unsendable(Unsendable::Dead { reason }) => {
+                return (Outcome::Dead { reason }, Change::None);
+            }
+            Told::Judged(judgement) => judgement,
+        };
+        let mut budget = waiting.budget.clone();
+        budget.tries = budget.tries.saturating_add(1);
+        let keep = |budget| Outcome::Waiting {
+            due_at: waiting.due_at,
+            reason: judgement.reason.clone(),
+            budget,
+            supersedable: self.spec.destination.revisions() == Revisions::Latest,
+        };
+        let reason = judgement.reason.as_str();
+        match judgement.verdict {
+            Verdict::Accepted => {
+                self.gate.accepted(now);
+                let change = self.breaker.accepted(now, probe);
+                (
+                    Outcome::Delivered {
+                        receipt: judgement.receipt,
+                        warning: judgement.warning,
+                    },
+                    change,
+                )
+            }
+            Verdict::Retry if judgement.holds_lane => {
+                let policy = &self.spec.settings.retry;
+                let longest = self.spec.settings.breaker.probe_max;
+                self.gate.hold(now, judgement.retry_after, |times| {
+                    policy.delay(times, unit).min(longest)
+                });
+                (keep(budget), Change::None)
+            }
+            Verdict::Retry if probe => (keep(budget), self.breaker.failed(now, reason, true)),
+            Verdict::Retry => {
+                let outcome = self.charge(waiting, &budget, &judgement, (now, unit));
+                (outcome, self.breaker.failed(now, reason, false))
+            }
+            Verdict::Blocked if self.breaker.took_another_since(budget.refused_at) => {
+                let reason = format!("refused twice while others were accepted: {reason}");
+                (Outcome::Dead { reason }, Change::None)
+            }
+            Verdict::Blocked => {
+                budget.refused_at = Some(budget.refused_at.unwrap_or(now));
+                (keep(budget), self.breaker.refused(now, reason, probe))
+            }
+            Verdict::Rejected => {
+                let again = self.breaker.took_another_since(budget.refused_at);
+                let (change, stands) = self.breaker.rejected(now, waiting.id.event, reason, probe);
+                if stands || again {
+                    (
+                        Outcome::Dead {
+                            reason: judgement.reason,
+                        },
+                        change,
+                    )
+                } else {
+                    budget.refused_at = Some(budget.refused_at.unwrap_or(now));
+                    (keep(budget), change)
+                }
+            }
+        }
+    }
+
+    fn charge(
+        &self,
+        waiting: &Waiting,
+        budget: &Budget,
+        judgement: &Judgement,
+        at: (Timestamp, f64),
+    ) -> Outcome {
+        let (now, unit) = at;
+        let stood_still = self.standing.upto(now);
+        let failed = Failed {
+            at: now,
+            stood_still,
+            retry_after: judgement.retry_after,
+            unit,
+        };
+        match self.spec.settings.retry.charge(budget, failed) {
+            Decision::Again { delay, budget } => Outcome::Waiting {
+                due_at: plus(now, delay).max(waiting.due_at),
+                reason: judgement.reason.clone(),
+                budget,
+                supersedable: self.spec.destination.revisions() == Revisions::Latest,
+            },
+            Decision::GiveUp { reason } => Outcome::Dead {
+                reason: format!("{}; {reason}", judgement.reason),
+            },
+        }
+    }
+
+    /// The outcome of an attempt is recorded: its place is free.
+    pub(super) fn done(&mut self, waiting: &Waiting, probe: bool, outcome: Option<&Outcome>) {
+        self.gate.leave();
+        self.window.done(waiting);
+        self.probing &= !probe;
+        match outcome {
+            Some(Outcome::Waiting { due_at, .. }) if *due_at > waiting.due_at => {
+                self.window.wakes_at(*due_at)
+            }
+            Some(Outcome::Waiting { .. }) => self.window.look(),
+            _ => {}
+        }
+    }
+
+    /// Healthy again: what waits for a retry is due at once, and probes start anew next time.
+    pub(super) fn freed(&mut self) {
+        self.probed.clear();
+        self.window.look();
+    }
+
+    pub(super) fn pause(&mut self, now: Timestamp, paused: bool) -> Change {
+        self.note_standing(now);
+        self.paused = paused;
+        let change = if paused {
+            Change::None
+        } else {
+            self.breaker.free()
+        };
+        self.note_standing(now);
+        change
+    }
+
+    /// Takes other settings; whatever was wrong may be mended by them.
+    pub(super) fn reconfigure(&mut self, now: Timestamp, spec: LaneSpec) -> Change {
+        self.note_standing(now);
+        self.gate.reconfigure(&spec.settings);
+        let change = self.breaker.reconfigure(spec.settings.breaker.clone());
+        self.spec = spec;
+        self.retired = false;
+        self.window.reread();
+        self.note_standing(now);
+        change
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.gate.under_way() == 0
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// What must outlive a restart.
+    pub(super) fn record(&self, now: Timestamp) -> LaneRecord {
+        let trouble = self.breaker.trouble();
+        LaneRecord {
+            destination: self.name().clone(),
+            state: self.breaker.state(),
+            paused: self.paused,
+            reason: trouble
+                .map(|trouble| trouble.reason.clone())
+                .unwrap_or_default(),
+            since: self.standing.since.unwrap_or(now),
+            stood_still: self.standing.total,
+        }
+    }
+
+    /// How it stands, for people.
+    pub(super) fn view(&self, now: Timestamp) -> LaneView {
+        let trouble = self.breaker.trouble();
+        let reason = match trouble {
+            _ if self.spec.settings.paused => "paused = true in relay.toml".to_owned(),
+            _ if self.paused => "paused by an operator".to_owned(),
+            Some(trouble) if trouble.kind == Kind::Open => {
+                format!("does not answer: {}", trouble.reason)
+            }
+            Some(trouble) => trouble.reason.clone(),
+            None => String::new(),
+        };
+        LaneView {
+            destination: self.name().clone(),
+            state: if self.is_paused() {
+                LaneState::Paused
+            } else {
+                self.breaker.state()
+            },
+            reason,
+            since: trouble.map(|trouble| trouble.since).or(self.standing.since),
+            held_until: self.gate.held_until(now),
+            next_probe: trouble.map(|trouble| trouble.probe_at),
+            in_flight: self.gate.under_way(),
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused || self.spec.settings.paused
+    }
+
+    fn note_standing(&mut self, now: Timestamp) {
+        let held = self.gate.held_until(now).is_some();
+        self.standing.note(
+            now,
+            held || self.is_paused() || self.breaker.trouble().is_some(),
+        );
+    }
+}
+
+impl Standing {
+    fn note(&mut self, now: Timestamp, still: bool) {
+        match (self.since, still) {
+            (None, true) => self.since = Some(now),
+            (Some(since), false) => {
+                self.total += after(since, now);
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn upto(&self, now: Timestamp) -> Duration {
+        self.total + self.since.map_or(Duration::ZERO, |since| after(since, now))
+    }
+}
+
+/// What "another subject" means for a delivery that may have none.
+fn identity(waiting: &Waiting) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    match waiting.subject {
+        Some(subject) => subject.hash(&mut hasher),
+        None => waiting.id.hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,355 @@
+//! The bounded part of a lane's backlog that is kept in memory: what may go out next, what is under
+//! way, and whether the store may hold more. Without the store's backlog its size never grows.
+
+use std::collections::{HashSet, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::model::DeliveryId;
+use crate::store::{Due, Waiting, Work};
+
+/// Deliveries kept in memory for one lane, at most.
+pub(super) const WINDOW: usize = 256;
+/// Payload bytes kept with them, at most; beyond that an attempt reads its payload from the store.
+const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// A delivery that may go out.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) waiting: Waiting,
+    /// What its attempt needs, where it is at hand.
+    pub(super) work: Option<Box<Work>>,
+}
+
+/// What a lane keeps in memory.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// In `entries` or under way.
+    known: HashSet<DeliveryId>,
+    /// Subjects with a delivery under way.
+    busy: HashSet<u64>,
+    /// The store may hold something that is due and not known here.
+    backlog: bool,
+    /// The last read brought nothing new, because what is due waits behind its subject's first.
+    stalled: bool,
+    reading: bool,
+    rung_while_reading: bool,
+    next_due: Option<Timestamp>,
+    /// After a failed read: not before this time.
+    not_before: Option<Timestamp>,
+}
+
+impl Window {
+    /// Nothing is known yet of what the store holds.
+    pub(super) fn new() -> Self {
+        Self {
+            backlog: true,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a delivery that was just written, unless older ones may still be in the store.
+    pub(super) fn offer(&mut self, waiting: Waiting, work: Option<Box<Work>>) {
+        self.rung_while_reading |= self.reading;
+        self.stalled = false;
+        if self.backlog || self.reading || self.entries.len() >= WINDOW {
+            self.backlog = true;
+        } else {
+            self.push(waiting, work);
+        }
+    }
+
+    /// Something waits in the store.
+    pub(super) fn look(&mut self) {
+        self.rung_while_reading |= self.reading;
+        self.stalled = false;
+        self.backlog = true;
+    }
+
+    /// It waits until `due_at`.
+    pub(super) fn wakes_at(&mut self, due_at: Timestamp) {
+        self.next_due = Some(self.next_due.map_or(due_at, |next| next.min(due_at)));
+    }
+
+    /// Forgets a delivery that is not to go out any more; one under way is not touched.
+    pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        if let Some(at) = self
+            .entries
+            .iter()
+            .position(|entry| entry.waiting.id == delivery)
+        {
+            let gone = self.remove(at);
+            self.known.remove(&gone.waiting.id);
+        }
+    }
+
+    /// How many deliveries to read from the store now, if any; they are expected from then on.
+    pub(super) fn wants(&mut self, now: Timestamp) -> Option<usize> {
+        let due = self.next_due.is_some_and(|next| next <= now);
+        let later = self.not_before.is_some_and(|at| at > now);
+        if self.reading
+            || later
+            || !(self.backlog && !self.stalled || due)
+            || self.entries.len() > WINDOW / 4
+        {
+            return None;
+        }
+        self.reading = true;
+        self.rung_while_reading = false;
+        // What is known already comes along in the answer.
+        Some(WINDOW - self.entries.len() + self.known.len())
+    }
+
+    /// Takes what the store answered.
+    pub(super) fn refill(&mut self, due: Due) {
+        self.reading = false;
+        self.not_before = None;
+        let before = self.entries.len();
+        let mut left_out = false;
+        for waiting in due.items {
+            if self.known.contains(&waiting.id) {
+                continue;
+            }
+            if self.entries.len() < WINDOW {
+                self.push(waiting, None);
+            } else {
+                left_out = true;
+            }
+        }
+        self.backlog = due.more || left_out || self.rung_while_reading;
+        self.stalled = self.entries.len() == before && !self.rung_while_reading;
+        self.next_due = due.next_due;
+    }
+
+    /// The store could not be read: try again at `at`.
+    pub(super) fn unreadable(&mut self, at: Timestamp) {
+        self.reading = false;
+        self.backlog = true;
+        self.not_before = Some(at);
+    }
+
+    /// When to look again without being rung.
+    pub(super) fn wake(&self) -> Option<Timestamp> {
+        if self.reading || self.entries.len() > WINDOW / 4 {
+            return None;
+        }
+        if self.backlog && !self.stalled {
+            self.not_before
+        } else {
+            self.next_due.max(self.not_before)
+        }
+    }
+
+    /// Takes the first delivery that `fits` and whose subject has none under way (if `ordered`).
+    pub(super) fn take(&mut self, ordered: bool, fits: impl Fn(&Waiting) -> bool) -> Option<Entry> {
+        let may_go = |entry: &Entry| {
+            let free = !ordered
+                || entry
+                    .waiting
+                    .subject
+                    .is_none_or(|subject| !self.busy.contains(&subject));
+            free && fits(&entry.waiting)
+        };
+        let at = self.entries.iter().position(may_go)?;
+        let entry = self.remove(at);
+        self.busy.extend(entry.waiting.subject);
+        Some(entry)
+    }
+
+    /// Whether [`Self::take`] would find anything.
+    pub(super) fn has_ready(&self, ordered: bool) -> bool {
+        self.entries.iter().any(|entry| {
+            !ordered
+                || entry
+                    .waiting
+                    .subject
+                    .is_none_or(|subject| !self.busy.contains(&subject))
+        })
+    }
+
+    /// A delivery that was taken is recorded. What waited behind it may be due now.
+    pub(super) fn done(&mut self, waiting: &Waiting) {
+        self.stalled = false;
+        self.known.remove(&waiting.id);
+        if let Some(subject) = waiting.subject {
+            self.busy.remove(&subject);
+        }
+    }
+
+    /// Drops what is not under way: it is read again from the store.
+    pub(super) fn reread(&mut self) {
+        for entry in self.entries.drain(..) {
+            self.known.remove(&entry.waiting.id);
+        }
+        self.bytes = 0;
+        self.look();
+    }
+
+    fn push(&mut self, waiting: Waiting, work: Option<Box<Work>>) {
+        if !self.known.insert(waiting.id) {
+            return;
+        }
+        let size = work.as_ref().map_or(0, |work| bytes_of(work));
+        let work = work.filter(|_| self.bytes + size <= WINDOW_BYTES);
+        self.bytes += work.as_ref().map_or(0, |work| bytes_of(work));
+        self.entries.push_back(Entry { waiting, work });
+    }
+
+    fn remove(&mut self, at: usize) -> Entry {
+        let entry = self
+            .entries
+            .remove(at)
+            .expect("the position was just found");
+        self.bytes -= entry.work.as_ref().map_or(0, |work| bytes_of(work));
+        entry
+    }
+}
+
+fn bytes_of(work: &Work) -> usize {
+    work.payload.len() + work.previous.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Budget, EventId};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("in range")
+    }
+
+    fn waiting(n: i64, subject: Option<u64>) -> Waiting {
+        Waiting {
+            id: EventId::first_at(at(n)).delivery(0),
+            subject,
+            revision: 1,
+            due_at: at(0),
+            created_at: at(0),
+            budget: Budget::default(),
+        }
+    }
+
+    fn empty() -> Window {
+        let mut window = Window::new();
+        window.wants(at(0)).expect("nothing is known yet");
+        window.refill(Due::default());
+        window
+    }
+
+    fn due(items: Vec<Waiting>, more: bool) -> Due {
+        Due {
+            items,
+            more,
+            next_due: None,
+        }
+    }
+
+    #[test]
+    fn one_subject_is_under_way_at_most_once_and_the_oldest_goes_first() {
+        let mut window = empty();
+        for (n, subject) in [(1, Some(7)), (2, Some(7)), (3, None), (4, Some(8))] {
+            window.offer(waiting(n, subject), None);
+        }
+        let mut took = |ordered| window.take(ordered, |_| true).map(|entry| entry.waiting);
+        let first = took(true).expect("the oldest");
+        assert_eq!(first.id, waiting(1, None).id);
+        assert_eq!(took(true).expect("another subject").id, waiting(3, None).id);
+        assert_eq!(took(true).expect("another subject").id, waiting(4, None).id);
+        assert!(took(true).is_none());
+        window.done(&first);
+        assert!(window.take(true, |_| true).is_some());
+    }
+
+    #[test]
+    fn nothing_that_is_written_while_the_store_is_read_is_overlooked() {
+        let mut window = Window::new();
+        assert!(window.wants(at(0)).is_some());
+        assert!(window.wants(at(0)).is_none(), "one read at a time");
+        window.offer(waiting(1, None), None);
+        window.refill(due(Vec::new(), false));
+        assert!(
+            window.wants(at(0)).is_some(),
+            "the read may have missed what was offered meanwhile"
+        );
+        window.refill(due(vec![waiting(1, None)], false));
+        assert!(window.wants(at(0)).is_none());
+        assert!(window.take(true, |_| true).is_some());
+    }
+
+    #[test]
+    fn what_is_known_is_not_taken_twice_from_the_store() {
+        let mut window = empty();
+        window.offer(waiting(1, None), None);
+        let entry = window.take(true, |_| true).expect("offered");
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.refill(due(vec![waiting(1, None)], false));
+        assert!(window.take(true, |_| true).is_none(), "it is under way");
+        window.done(&entry.waiting);
+    }
+
+    #[test]
+    fn a_full_window_leaves_the_rest_to_the_store() {
+        let mut window = empty();
+        for n in 0..1_000 {
+            window.offer(waiting(n, None), None);
+        }
+        assert_eq!(window.entries.len(), WINDOW);
+        assert!(window.wants(at(0)).is_none(), "not before it has drained");
+        while window.entries.len() > WINDOW / 4 {
+            let entry = window.take(true, |_| true).expect("an entry");
+            window.done(&entry.waiting);
+        }
+        assert_eq!(window.wants(at(0)), Some(WINDOW));
+    }
+
+    #[test]
+    fn what_waits_behind_its_subject_is_read_again_when_something_is_done_and_not_before() {
+        let mut window = empty();
+        window.offer(waiting(1, Some(7)), None);
+        let first = window.take(true, |_| true).expect("offered").waiting;
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.refill(due(Vec::new(), true));
+        assert!(
+            window.wants(at(0)).is_none(),
+            "reading again would bring the same"
+        );
+        window.done(&first);
+        assert!(window.wants(at(0)).is_some());
+    }
+
+    #[test]
+    fn it_wakes_when_the_next_delivery_is_due() {
+        let mut window = empty();
+        window.wakes_at(at(20));
+        window.wakes_at(at(10));
+        assert_eq!(window.wake(), Some(at(10)));
+        assert!(window.wants(at(9)).is_none());
+        assert!(window.wants(at(10)).is_some());
+    }
+
+    #[test]
+    fn after_a_failed_read_it_waits() {
+        let mut window = Window::new();
+        window.wants(at(0));
+        window.unreadable(at(5));
+        assert!(window.wants(at(4)).is_none());
+        assert_eq!(window.wake(), Some(at(5)));
+        assert!(window.wants(at(5)).is_some());
+    }
+
+    #[test]
+    fn a_superseded_delivery_is_forgotten_unless_it_is_under_way() {
+        let mut window = empty();
+        window.offer(waiting(1, None), None);
+        window.offer(waiting(2, None), None);
+        let under_way = window.take(true, |_| true).expect("the first").waiting;
+        window.forget(under_way.id);
+        window.forget(waiting(2, None).id);
+        assert!(window.take(true, |_| true).is_none());
+        assert!(window.known.contains(&under_way.id));
+    }
+}

@@ -1,0 +1,310 @@
+//! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
+
+mod query;
+mod views;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use jiff::Timestamp;
+use serde::Serialize;
+use subtle::ConstantTimeEq as _;
+
+use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
+use super::call::AdminCall;
+use super::problem::{AdminProblem, Problem, Unavailable};
+use super::{Handler, Peer, Reply};
+use crate::clock::Clock;
+use crate::dispatch::{Handle, Snapshot, Stopped};
+use crate::doorbell::{Doorbell, Ring};
+use crate::model::{DeliveryId, LaneState, Name, Secret, State};
+use crate::store::{Replay, Replayed, Store, StoreError, Tally};
+use crate::telemetry::{LaneGauges, Telemetry};
+
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Largest body of an admin request, in bytes.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// What the admin API works with.
+pub struct Admin {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Arc<Telemetry>,
+    pub lanes: Handle,
+    pub doorbell: Doorbell,
+    /// None: the port is on loopback, and whoever reaches it may do everything.
+    pub token: Option<Secret>,
+    pub in_force: Arc<ArcSwap<InForce>>,
+    /// Set when the relay begins to shut down.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct InForce {
+    /// Digest of relay.toml.
+    pub hash: String,
+    /// 1 at start, one more with each reload.
+    pub generation: u64,
+    pub loaded_at: Timestamp,
+    #[serde(skip)]
+    pub sources: Vec<Name>,
+}
+
+type Answer = Result<Response<Reply>, AdminProblem>;
+
+impl Admin {
+    async fn answer(&self, request: Request<Inbound>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let call = AdminCall::parse(&parts.method, &parts.uri)?;
+        if !call.is_open() {
+            self.authorize(&parts.headers)?;
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        match call {
+            AdminCall::Index => Ok(text("text/plain; charset=utf-8", views::index())),
+            AdminCall::Health => Ok(text("text/plain; charset=utf-8", "ok\n".to_owned())),
+            AdminCall::Ready => self.ready().await,
+            AdminCall::Metrics => self.metrics().await,
+            AdminCall::Status => self.status().await,
+            AdminCall::Events => {
+                let (filter, limit) = query::events(query)?;
+                let page = self.store.events(filter, limit).await?;
+                Ok(json(&views::page(page, |event| views::event(&event))))
+            }
+            AdminCall::Event(id) => {
+                let detail = self.store.event(id).await?.ok_or(AdminProblem::NotFound)?;
+                let sending = self.lanes.snapshot().await?.sending;
+                Ok(json(&views::event_detail(&detail, &sending)))
+            }
+            AdminCall::Deliveries => {
+                let (filter, limit) = query::deliveries(query)?;
+                self.deliveries(filter, limit).await
+            }
+            AdminCall::Delivery(id) => {
+                let detail = self
+                    .store
+                    .event(id.event)
+                    .await?
+                    .ok_or(AdminProblem::NotFound)?;
+                let found = detail.deliveries.iter().find(|delivery| delivery.id == id);
+                let sending = self.lanes.snapshot().await?.sending;
+                found
+                    .map(|delivery| json(&views::delivery(delivery, &sending)))
+                    .ok_or(AdminProblem::NotFound)
+            }
+            AdminCall::Replay(id) => {
+                let limits = BodyLimits {
+                    max_body: MAX_BODY,
+                    deadline: TRY_AGAIN,
+                };
+                let body = read_body(body, limits, &BodyBudget::new(MAX_BODY)).await?;
+                self.replay(id, &query::replay(&body.bytes)?).await
+            }
+            AdminCall::Pause(name) => self.pause(&name, true).await,
+            AdminCall::Resume(name) => self.pause(&name, false).await,
+        }
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
+        let Some(token) = &self.token else {
+            return Ok(());
+        };
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let given = given
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let given = given.map_or("", |(_, token)| token.trim());
+        // Digests compare in the same time whatever the lengths.
+        let digests = (
+            blake3::hash(given.as_bytes()),
+            blake3::hash(token.expose().as_bytes()),
+        );
+        let same: bool = digests.0.as_bytes().ct_eq(digests.1.as_bytes()).into();
+        if same {
+            Ok(())
+        } else {
+            Err(AdminProblem::Unauthorized)
+        }
+    }
+
+    async fn ready(&self) -> Answer {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(AdminProblem::Unavailable {
+                reason: Unavailable::Draining,
+                retry_after: TRY_AGAIN,
+            });
+        }
+        self.store.ready().await?;
+        Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
+    }
+
+    async fn metrics(&self) -> Answer {
+        // Without a store there are still metrics: those of the lanes are as they were.
+        if let Ok(tallies) = self.store.tallies(self.clock.now()).await {
+            let snapshot = self.lanes.snapshot().await.unwrap_or_default();
+            self.telemetry
+                .metrics
+                .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
+        }
+        Ok(text(
+            "text/plain; version=0.0.4; charset=utf-8",
+            self.telemetry.metrics.text(),
+        ))
+    }
+
+    async fn status(&self) -> Answer {
+        let tallies = self.store.tallies(self.clock.now()).await?;
+        let snapshot = self.lanes.snapshot().await?;
+        Ok(json(&views::status(
+            &self.in_force.load(),
+            &snapshot,
+            &tallies,
+        )))
+    }
+
+    async fn deliveries(
+        &self,
+        mut filter: crate::store::DeliveryFilter,
+        limit: crate::model::Limit,
+    ) -> Answer {
+        let snapshot = self.lanes.snapshot().await?;
+        let only_sending = filter.state == Some(State::Sending);
+        if only_sending {
+            filter.state = Some(State::Waiting);
+        }
+        let mut page = self.store.deliveries(filter, limit).await?;
+        if only_sending {
+            page.items
+                .retain(|delivery| snapshot.sending.contains(&delivery.id));
+        }
+        Ok(json(&views::page(page, |delivery| {
+            views::delivery(&delivery, &snapshot.sending)
+        })))
+    }
+
+    async fn replay(&self, id: DeliveryId, how: &query::ReplayBody) -> Answer {
+        let conflict = |detail: String| {
+            Err(AdminProblem::Conflict {
+                detail: detail.into(),
+            })
+        };
+        if self.lanes.snapshot().await?.sending.contains(&id) {
+            return conflict("The delivery is being sent right now.".to_owned());
+        }
+        let replay = Replay {
+            now: self.clock.now(),
+            force: how.force,
+            new_id: how.new_id,
+        };
+        match self.store.replay(id, replay).await? {
+            Replayed::Waiting { destination } => {
+                tracing::info!(delivery = %id, destination = &*destination, "delivery replayed by an operator");
+                self.doorbell.ring(Ring::Look { destination });
+                Ok(json(
+                    &serde_json::json!({ "id": id, "state": State::Waiting }),
+                ))
+            }
+            Replayed::Unknown => Err(AdminProblem::NotFound),
+            Replayed::NotFinal => {
+                conflict("The delivery is still waiting: there is nothing to replay.".to_owned())
+            }
+            Replayed::Older { sent } => conflict(format!(
+                "The destination already got revision {sent} of this subject, which is newer. \
+                 Send {{\"force\": true}} to deliver the older one all the same."
+            )),
+            Replayed::NoPayload => {
+                conflict("The payload is gone: there is nothing to send.".to_owned())
+            }
+        }
+    }
+
+    async fn pause(&self, name: &Name, paused: bool) -> Answer {
+        if !self.lanes.pause(name, paused).await? {
+            return Err(AdminProblem::NotFound);
+        }
+        let snapshot = self.lanes.snapshot().await?;
+        let lane = snapshot
+            .lanes
+            .iter()
+            .find(|lane| lane.destination == *name)
+            .ok_or(AdminProblem::NotFound)?;
+        Ok(json(
+            &serde_json::json!({ "name": &**name, "state": lane.state, "reason": lane.reason }),
+        ))
+    }
+}
+
+#[async_trait]
+impl Handler for Admin {
+    async fn handle(&self, request: Request<Inbound>, _peer: Peer) -> Response<Reply> {
+        let mut response = self
+            .answer(request)
+            .await
+            .unwrap_or_else(|problem| Problem::from(problem).into());
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        response
+    }
+}
+
+impl From<StoreError> for AdminProblem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "admin request not answered");
+        Self::Unavailable {
+            reason: Unavailable::Store,
+            retry_after: TRY_AGAIN,
+        }
+    }
+}
+
+impl From<Stopped> for AdminProblem {
+    fn from(_: Stopped) -> Self {
+        Self::Unavailable {
+            reason: Unavailable::Draining,
+            retry_after: TRY_AGAIN,
+        }
+    }
+}
+
+/// One for each lane, and one for each destination that is known only from what it still has waiting.
+fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
+    let names = views::destinations(snapshot, tallies);
+    let gauge = |(destination, state): (Name, LaneState)| {
+        let waiting = tallies
+            .iter()
+            .find(|t| t.destination == destination && t.state == State::Waiting);
+        LaneGauges {
+            state,
+            waiting: waiting.map_or(0, |tally| tally.count),
+            oldest_due: waiting.and_then(|tally| tally.oldest_due),
+            oldest_created: waiting.and_then(|tally| tally.oldest_created),
+            destination,
+        }
+    };
+    names.into_iter().map(gauge).collect()
+}
+
+fn json(value: &impl Serialize) -> Response<Reply> {
+    let body = serde_json::to_vec(value).expect("views have text keys only");
+    text("application/json", body)
+}
+
+fn text(content_type: &'static str, body: impl Into<bytes::Bytes>) -> Response<Reply> {
+    let mut response = Response::new(Reply::new(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,347 @@
+//! What the tasks of one connection share: how busy it is, orders to end it, answers that are not
+//! flushed yet, and a request body that nobody read. It does no I/O.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+
+use super::body::Leftover;
+use super::reply::Receipt;
+use super::timer::{self, Instant};
+
+const DRAIN: u8 = 1;
+const EVICT: u8 = 2;
+const FORCE: u8 = 4;
+
+/// Requests that a peer may begin and abandon, beyond those it sees through, before it is cut off.
+const MAX_ABANDONED: u32 = 256;
+
+/// `first_byte` while a request is being answered: bytes that come then begin nothing.
+const TAKEN: u64 = u64::MAX;
+
+/// One connection, as its tasks and the server see it.
+pub(super) struct Link {
+    /// Times below are milliseconds since then.
+    epoch: Instant,
+    orders: AtomicU8,
+    task: AtomicWaker,
+    busy: AtomicU32,
+    asked: AtomicBool,
+    abandoned: AtomicU32,
+    idle_since: AtomicU64,
+    /// When the first byte of the next request came; 0 before that.
+    first_byte: AtomicU64,
+    /// Bytes came in that no request accounts for.
+    unread: AtomicBool,
+    written: AtomicU64,
+    awaiting_flush: AtomicBool,
+    receipts: Mutex<Vec<Receipt>>,
+    leftover: Mutex<Option<Leftover>>,
+}
+
+/// What a connection is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Finish what is under way, take nothing more.
+    Drain,
+    /// End now.
+    Close,
+}
+
+/// What is to be done about a connection that has been silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It was busy: look again then.
+    Until(Instant),
+    /// It has answered before, so it is closed politely.
+    Over,
+    /// It never asked for anything.
+    Never,
+}
+
+/// A request being answered. The connection is busy as long as one of these lives.
+pub(super) struct Underway {
+    link: Arc<Link>,
+    finished: bool,
+}
+
+impl Link {
+    pub(super) fn new(epoch: Instant) -> Self {
+        let link = Self {
+            epoch,
+            orders: AtomicU8::new(0),
+            task: AtomicWaker::new(),
+            busy: AtomicU32::new(0),
+            asked: AtomicBool::new(false),
+            abandoned: AtomicU32::new(0),
+            idle_since: AtomicU64::new(0),
+            first_byte: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            awaiting_flush: AtomicBool::new(false),
+            receipts: Mutex::new(Vec::new()),
+            leftover: Mutex::new(None),
+        };
+        link.idle_since.store(link.millis(), Ordering::Relaxed);
+        link
+    }
+
+    /// No request is being answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    /// It was asked to make room.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.orders.load(Ordering::Relaxed) & EVICT != 0
+    }
+
+    /// When it last answered, or was opened; in milliseconds since the server's start.
+    pub(super) fn idle_since(&self) -> u64 {
+        self.idle_since.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn drain(&self) {
+        self.order(DRAIN);
+    }
+
+    /// Asks the connection to end if it is still idle by then.
+    pub(super) fn evict(&self) {
+        self.order(EVICT);
+    }
+
+    pub(super) fn force(&self) {
+        self.order(FORCE);
+    }
+
+    fn order(&self, order: u8) {
+        self.orders.fetch_or(order, Ordering::AcqRel);
+        self.task.wake();
+    }
+
+    /// The next order; for the connection's own task alone.
+    pub(super) async fn next_order(&self) -> Order {
+        poll_fn(|cx| {
+            self.task.register(cx.waker());
+            let orders = match self.orders.load(Ordering::Acquire) {
+                0 => 0,
+                _ => self.orders.swap(0, Ordering::AcqRel),
+            };
+            let evicted = orders & EVICT != 0 && self.is_idle();
+            if orders & FORCE != 0 || evicted {
+                Poll::Ready(Order::Close)
+            } else if orders & DRAIN != 0 {
+                Poll::Ready(Order::Drain)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// How a connection stands that may have been silent for `deadline`.
+    pub(super) fn patience(&self, deadline: Duration) -> Patience {
+        let now = timer::now();
+        if !self.is_idle() {
+            return Patience::Until(now + deadline);
+        }
+        let until = self.epoch + Duration::from_millis(self.idle_since()) + deadline;
+        if until > now {
+            Patience::Until(until)
+        } else if self.asked.load(Ordering::Relaxed) {
+            Patience::Over
+        } else {
+            Patience::Never
+        }
+    }
+
+    /// Bytes came in.
+    pub(super) fn read(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+        if self.first_byte.load(Ordering::Relaxed) == 0 {
+            self.first_byte
+                .store(self.millis().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// When the request began that HTTP/1 has just read the head of.
+    pub(super) fn request_began(&self) -> Instant {
+        match self.first_byte.swap(TAKEN, Ordering::Relaxed) {
+            0 | TAKEN => timer::now(),
+            millis => self.epoch + Duration::from_millis(millis),
+        }
+    }
+
+    /// The request was read to its end.
+    pub(super) fn all_read(&self) {
+        self.unread.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn wrote(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a receipt until the writer has flushed.
+    pub(super) fn await_flush(&self, receipt: Receipt) {
+        self.receipts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(receipt);
+        self.awaiting_flush.store(true, Ordering::Release);
+    }
+
+    /// Everything written so far was flushed.
+    pub(super) fn flushed(&self) {
+        if self.awaiting_flush.swap(false, Ordering::AcqRel) {
+            self.take_receipts().into_iter().for_each(Receipt::flushed);
+        }
+    }
+
+    /// The socket is gone: what was not flushed never will be.
+    pub(super) fn closed(&self) {
+        drop(self.take_receipts());
+    }
+
+    fn take_receipts(&self) -> Vec<Receipt> {
+        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *receipts)
+    }
+
+    /// Keeps what a handler left of the request's body.
+    pub(super) fn leave(&self, leftover: Leftover) {
+        *self.leftover.lock().unwrap_or_else(PoisonError::into_inner) = Some(leftover);
+    }
+
+    pub(super) fn take_leftover(&self) -> Option<Leftover> {
+        if !self.has_unread() {
+            return None;
+        }
+        self.leftover
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn millis(&self) -> u64 {
+        let since = timer::now().saturating_duration_since(self.epoch);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Underway {
+    pub(super) fn begin(link: &Arc<Link>) -> Self {
+        link.busy.fetch_add(1, Ordering::Relaxed);
+        link.asked.store(true, Ordering::Relaxed);
+        Self {
+            link: link.clone(),
+            finished: false,
+        }
+    }
+
+    /// The handler has answered.
+    pub(super) fn finish(mut self) -> Self {
+        self.finished = true;
+        // It need not be exact, so two of them at once may count as one.
+        let abandoned = self.link.abandoned.load(Ordering::Relaxed);
+        let one_less = abandoned.saturating_sub(1);
+        self.link.abandoned.store(one_less, Ordering::Relaxed);
+        self
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let link = &self.link;
+        link.idle_since.store(link.millis(), Ordering::Relaxed);
+        link.first_byte.store(0, Ordering::Relaxed);
+        link.busy.fetch_sub(1, Ordering::Relaxed);
+        let abandoned = !self.finished;
+        if abandoned && link.abandoned.fetch_add(1, Ordering::Relaxed) >= MAX_ABANDONED {
+            link.force();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Arc<Link> {
+        Arc::new(Link::new(timer::now()))
+    }
+
+    fn poll_order(link: &Link) -> Option<Order> {
+        let mut cx = std::task::Context::from_waker(futures_util::task::noop_waker_ref());
+        match Box::pin(link.next_order()).as_mut().poll(&mut cx) {
+            Poll::Ready(order) => Some(order),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_connection_that_became_busy_is_not_evicted() {
+        let link = link();
+        let underway = Underway::begin(&link);
+        link.evict();
+        assert!(link.is_leaving());
+        assert_eq!(poll_order(&link), None);
+        assert!(!link.is_leaving());
+        drop(underway.finish());
+        link.evict();
+        assert_eq!(poll_order(&link), Some(Order::Close));
+    }
+
+    #[test]
+    fn force_outweighs_everything() {
+        let link = link();
+        let _underway = Underway::begin(&link);
+        link.drain();
+        assert_eq!(poll_order(&link), Some(Order::Drain));
+        link.drain();
+        link.force();
+        assert_eq!(poll_order(&link), Some(Order::Close));
+        assert_eq!(poll_order(&link), None);
+    }
+
+    #[test]
+    fn patience_ends_only_for_the_idle() {
+        let link = link();
+        assert_eq!(link.patience(Duration::ZERO), Patience::Never);
+        let underway = Underway::begin(&link);
+        assert!(matches!(link.patience(Duration::ZERO), Patience::Until(_)));
+        drop(underway.finish());
+        assert_eq!(link.patience(Duration::ZERO), Patience::Over);
+        assert!(matches!(
+            link.patience(Duration::from_mins(1)),
+            Patience::Until(_)
+        ));
+    }
+
+    #[test]
+    fn whoever_only_abandons_requests_is_cut_off() {
+        let link = link();
+        for _ in 0..MAX_ABANDONED {
+            drop(Underway::begin(&link));
+        }
+        assert_eq!(poll_order(&link), None);
+        drop(Underway::begin(&link).finish());
+        drop(Underway::begin(&link));
+        assert_eq!(poll_order(&link), None, "a finished one makes up for it");
+        drop(Underway::begin(&link));
+        assert_eq!(poll_order(&link), Some(Order::Close));
+    }
+}

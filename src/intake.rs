@@ -1,0 +1,430 @@
+//! Takes one authenticated body: which event it is, whether it is news, where it goes; and has all of
+//! that written before anybody is told that it was taken.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::HeaderMap;
+use rand::Rng;
+use serde_json::Value;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::destination::{Destination, Revisions};
+use crate::doorbell::{Doorbell, Ring};
+use crate::model::{Budget, Event, EventId, EventType, FieldDigests, Mint, Name, State, Subject};
+use crate::route::Routes;
+use crate::source::{Body, Malformed, Source};
+use crate::store::{
+    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
+    Work,
+};
+use crate::telemetry::{Received, Telemetry};
+
+/// How often a plan is made anew for a subject that others keep writing to, before the sender is asked
+/// to come back. Each round lost means that somebody else's event was taken.
+const ROUNDS: usize = 100;
+
+/// The rules in force, swapped whole on reload.
+#[derive(Debug, Default)]
+pub struct Rules {
+    pub sources: HashMap<Name, Arc<Source>>,
+    pub routes: Routes,
+    pub destinations: HashMap<Name, Arc<Destination>>,
+}
+
+/// Takes bodies.
+pub struct Intake {
+    parts: Parts,
+    rules: ArcSwap<Rules>,
+    mint: Mint,
+}
+
+/// What an intake works with.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub doorbell: Doorbell,
+    pub telemetry: Arc<Telemetry>,
+    pub tasks: TaskTracker,
+    pub random: Mutex<Box<dyn Rng + Send>>,
+    /// Waiting deliveries above which nothing more is taken.
+    pub max_waiting: u64,
+}
+
+/// A body that was taken, or is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub id: EventId,
+    pub event_type: EventType,
+    pub subject: Option<Subject>,
+    pub revision: u32,
+    pub duplicate: bool,
+    pub deliveries: usize,
+}
+
+/// Why a body was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotTaken {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("too many deliveries are waiting ({0})")]
+    TooMuchWaiting(u64),
+    #[error("the subject is being written to by too many senders at once")]
+    Contended,
+}
+
+/// What a body turned out to be, against what is known of its subject.
+enum Plan {
+    News(AcceptPlan),
+    /// Equal to the latest revision; `unconfirmed` where that one's acknowledgement was lost.
+    Latest {
+        id: EventId,
+        revision: u32,
+        unconfirmed: bool,
+    },
+    /// Equal to an older revision whose acknowledgement was lost.
+    Retry {
+        id: EventId,
+        revision: u32,
+    },
+}
+
+/// A body with what came along.
+struct Arrival<'a> {
+    source: &'a Source,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+}
+
+impl Intake {
+    pub fn new(parts: Parts, rules: Rules) -> Self {
+        Self {
+            parts,
+            rules: ArcSwap::from_pointee(rules),
+            mint: Mint::default(),
+        }
+    }
+
+    /// Puts other rules in force for what comes from now on.
+    pub fn swap_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// The source that is configured under `name`.
+    pub fn source(&self, name: &str) -> Option<Arc<Source>> {
+        self.rules.load().sources.get(name).cloned()
+    }
+
+    /// Takes a body of `source`, which the caller has authenticated. Once begun it is carried through,
+    /// also when the caller goes away: then the event is marked unconfirmed.
+    pub async fn receive(
+        self: &Arc<Self>,
+        source: Arc<Source>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Receipt, NotTaken> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let intake = self.clone();
+        self.parts.tasks.spawn(async move {
+            let arrival = Arrival {
+                source: &source,
+                headers: &headers,
+                body: &body,
+            };
+            let taken = intake.take(&arrival).await;
+            if let Err(Ok(receipt)) = tell.send(taken) {
+                intake.mark_unconfirmed(&receipt, &body).await;
+            }
+        });
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The acknowledgement of `receipt` could not be written: one later body equal to `body` is its retry.
+    pub fn lost(self: &Arc<Self>, receipt: Receipt, body: Bytes) {
+        let intake = self.clone();
+        self.parts
+            .tasks
+            .spawn(async move { intake.mark_unconfirmed(&receipt, &body).await });
+    }
+
+    async fn mark_unconfirmed(&self, receipt: &Receipt, body: &Bytes) {
+        if receipt.duplicate || receipt.subject.is_none() {
+            return;
+        }
+        tracing::info!(event = %receipt.id, "acknowledgement not written: the sender hung up");
+        let Ok(body) =
+            Body::parse(body).map(|body| body.digests(self.parts.store.key().as_bytes()))
+        else {
+            return;
+        };
+        if let Err(error) = self.parts.store.mark_unconfirmed(receipt.id, body).await {
+            tracing::warn!(event = %receipt.id, %error, "event could not be marked unconfirmed");
+        }
+    }
+
+    async fn take(&self, arrival: &Arrival<'_>) -> Result<Receipt, NotTaken> {
+        let store = &self.parts.store;
+        if store.waiting() >= self.parts.max_waiting {
+            return Err(NotTaken::TooMuchWaiting(store.waiting()));
+        }
+        let started = self.parts.clock.monotonic();
+        let rules = self.rules.load_full();
+        let mut head: Option<Head> = None;
+        for _ in 0..ROUNDS {
+            match self.plan(&rules, arrival, head.as_ref())? {
+                Plan::News(plan) => {
+                    let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
+                    match store.accept(plan).await? {
+                        AcceptOutcome::Stale(latest) => head = Some(latest),
+                        AcceptOutcome::Accepted(accepted) => {
+                            let previous = head.and_then(|head| head.payload);
+                            let news = News {
+                                event,
+                                deliveries,
+                                payload: arrival.body.clone(),
+                                previous,
+                            };
+                            self.ring(&rules, &news, &accepted);
+                            return Ok(self.receipt(
+                                &news.event,
+                                false,
+                                news.deliveries.len(),
+                                started,
+                            ));
+                        }
+                    }
+                }
+                Plan::Latest {
+                    id,
+                    revision,
+                    unconfirmed,
+                } => {
+                    if unconfirmed {
+                        store.take_unconfirmed(id).await?;
+                    }
+                    return Ok(self.duplicate(arrival, id, revision, started)?);
+                }
+                Plan::Retry { id, revision } => {
+                    if store.take_unconfirmed(id).await? {
+                        return Ok(self.duplicate(arrival, id, revision, started)?);
+                    }
+                    // Somebody else's body was its one retry: this one is news.
+                    head.iter_mut()
+                        .for_each(|head| head.unconfirmed.retain(|lost| lost.event != id));
+                }
+            }
+        }
+        Err(NotTaken::Contended)
+    }
+
+    /// Reads the body and works out what follows from it. Where nothing is known of the subject yet,
+    /// the plan is one for a first revision: the store says so if it is not.
+    fn plan(
+        &self,
+        rules: &Rules,
+        arrival: &Arrival<'_>,
+        head: Option<&Head>,
+    ) -> Result<Plan, Malformed> {
+        let body = Body::parse(arrival.body)?;
+        let classified = arrival.source.kind.classify(&body, arrival.headers);
+        let fields = body.digests(self.parts.store.key().as_bytes());
+        let differing = |older: &FieldDigests| {
+            fields.differing(older, |field| arrival.source.ignore.contains(field))
+        };
+        let changed = head.map(|head| differing(&head.fields));
+        if let Some(head) = head {
+            if changed.as_ref().is_some_and(Vec::is_empty) {
+                let unconfirmed = head.unconfirmed.iter().any(|lost| lost.event == head.event);
+                return Ok(Plan::Latest {
+                    id: head.event,
+                    revision: head.revision,
+                    unconfirmed,
+                });
+            }
+            if let Some(lost) = head
+                .unconfirmed
+                .iter()
+                .find(|lost| differing(&lost.fields).is_empty())
+            {
+                return Ok(Plan::Retry {
+                    id: lost.event,
+                    revision: lost.revision,
+                });
+            }
+        }
+        let now = self.parts.clock.now();
+        let mut event = Event {
+            id: self.mint.event(
+                now,
+                self.parts.random.lock().expect("no draw panics").next_u64(),
+            ),
+            source: arrival.source.name.clone(),
+            event_type: classified.event_type,
+            subject: classified.subject,
+            revision: head.map_or(1, |head| head.revision + 1),
+            changed: changed.unwrap_or_default(),
+            candidate: classified.candidate,
+            received_at: now,
+            route_errors: Vec::new(),
+        };
+        let result = body.value();
+        let previous = match head.and_then(|head| head.payload.as_ref()) {
+            Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
+            _ => Value::Null,
+        };
+        let decision = rules.routes.decide(&event, &result, &previous);
+        event.route_errors = decision.errors;
+        let plan_delivery = |chosen: crate::route::Chosen| {
+            let destination = rules.destinations.get(&chosen.destination)?;
+            Some(NewDelivery {
+                skipped: destination
+                    .required(&result)
+                    .err()
+                    .map(|field| format!("{field} is null")),
+                supersedes: destination.revisions() == Revisions::Latest,
+                destination: chosen.destination,
+                route: chosen.route,
+                due_at: now,
+            })
+        };
+        let deliveries = decision.to.into_iter().filter_map(plan_delivery).collect();
+        Ok(Plan::News(AcceptPlan {
+            event: Arc::new(event),
+            payload: arrival.body.clone(),
+            fields,
+            deliveries,
+        }))
+    }
+
+    /// Tells the lanes, and everybody who watches, what was just written.
+    fn ring(&self, rules: &Rules, news: &News, accepted: &Accepted) {
+        let doorbell = &self.parts.doorbell;
+        for (destination, delivery) in &accepted.superseded {
+            self.parts.telemetry.ended(destination, State::Superseded);
+            doorbell.ring(Ring::Superseded {
+                destination: destination.clone(),
+                delivery: *delivery,
+            });
+        }
+        for error in &news.event.route_errors {
+            self.parts.telemetry.metrics.expression_error(&error.route);
+        }
+        for (delivery, placed) in news.deliveries.iter().zip(&accepted.placed) {
+            let destination = delivery.destination.clone();
+            if delivery.skipped.is_some() {
+                self.parts.telemetry.ended(&destination, State::Skipped);
+            } else if placed.ready {
+                let latest = rules
+                    .destinations
+                    .get(&destination)
+                    .is_some_and(|d| d.revisions() == Revisions::Latest);
+                let known = !latest || news.event.revision == 1;
+                let work = known.then(|| Box::new(news.work(delivery, *placed)));
+                doorbell.ring(Ring::Offer {
+                    waiting: news.waiting(*placed, accepted.subject),
+                    destination,
+                    work,
+                });
+            } else {
+                doorbell.ring(Ring::Look { destination });
+            }
+        }
+    }
+
+    fn duplicate(
+        &self,
+        arrival: &Arrival<'_>,
+        id: EventId,
+        revision: u32,
+        started: Duration,
+    ) -> Result<Receipt, Malformed> {
+        let classified = arrival
+            .source
+            .kind
+            .classify(&Body::parse(arrival.body)?, arrival.headers);
+        let event = Event {
+            id,
+            source: arrival.source.name.clone(),
+            event_type: classified.event_type,
+            subject: classified.subject,
+            revision,
+            changed: Vec::new(),
+            candidate: None,
+            received_at: self.parts.clock.now(),
+            route_errors: Vec::new(),
+        };
+        Ok(self.receipt(&event, true, 0, started))
+    }
+
+    fn receipt(
+        &self,
+        event: &Event,
+        duplicate: bool,
+        deliveries: usize,
+        started: Duration,
+    ) -> Receipt {
+        let took = self.parts.clock.monotonic().saturating_sub(started);
+        self.parts.telemetry.received(
+            Received {
+                at: event.received_at,
+                event: event.id,
+                source: event.source.clone(),
+                event_type: event.event_type.clone(),
+                revision: event.revision,
+                changed: event.changed.clone(),
+                duplicate,
+                deliveries,
+            },
+            took,
+        );
+        Receipt {
+            id: event.id,
+            event_type: event.event_type.clone(),
+            subject: event.subject.clone(),
+            revision: event.revision,
+            duplicate,
+            deliveries,
+        }
+    }
+}
+
+/// An event that was just written.
+struct News {
+    event: Arc<Event>,
+    deliveries: Vec<NewDelivery>,
+    payload: Bytes,
+    /// Payload of the revision before.
+    previous: Option<Bytes>,
+}
+
+impl News {
+    fn waiting(&self, placed: Placed, subject: Option<u64>) -> Waiting {
+        Waiting {
+            id: placed.id,
+            subject,
+            revision: self.event.revision,
+            due_at: self.event.received_at,
+            created_at: self.event.received_at,
+            budget: Budget::default(),
+        }
+    }
+
+    fn work(&self, delivery: &NewDelivery, placed: Placed) -> Work {
+        Work {
+            event: self.event.clone(),
+            destination: delivery.destination.clone(),
+            route: delivery.route.clone(),
+            webhook_id: placed.id,
+            payload: self.payload.clone(),
+            previous: self.previous.clone(),
+            changed: self.event.changed.clone(),
+            receipt: None,
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Accepting an event: one plan becomes rows, if it was made against the latest revision.
+
+use rusqlite::params;
+
+use super::batch::Batch;
+use super::fault::Fault;
+use super::rows;
+use super::subjects::{self, Known};
+use crate::model::{DeliveryId, EventId, Name, State};
+use crate::store::{AcceptOutcome, AcceptPlan, Accepted, NewDelivery, Placed};
+
+/// Numbers from here on are for replays under a new id (see replay.rs).
+pub(super) const MOST_DELIVERIES: usize = 0x8000;
+
+/// Writes all that follows from an event, or nothing where the plan is stale.
+pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptOutcome, Fault> {
+    if plan.deliveries.len() > MOST_DELIVERIES {
+        return Err(Fault::Unfit("an event has at most 32768 deliveries"));
+    }
+    let source = batch.name(&plan.event.source)?;
+    let subject = match subject_of(batch, plan, source)? {
+        Fit::Stale(known) => {
+            return Ok(AcceptOutcome::Stale(subjects::head(batch.conn, known)?));
+        }
+        Fit::None => None,
+        Fit::Subject(subject) => Some(subject),
+    };
+    let seq = batch.next_seq();
+    if let Some(subject) = &subject {
+        write_subject(batch, plan, source, subject, seq)?;
+    }
+    write_event(batch, plan, source, subject.as_ref(), seq)?;
+    let place = Place {
+        seq,
+        event: plan.event.id,
+        revision: plan.event.revision,
+        created_at: plan.event.received_at.as_millisecond(),
+        subject: subject.as_ref().map(|subject| subject.id),
+        first: subject
+            .as_ref()
+            .is_none_or(|subject| subject.before.is_none()),
+    };
+    let mut accepted = Accepted {
+        placed: Vec::with_capacity(plan.deliveries.len()),
+        superseded: Vec::new(),
+        subject: place.subject.map(rows::subject_number).transpose()?,
+    };
+    for delivery in &plan.deliveries {
+        write_delivery(batch, &place, delivery, &mut accepted)?;
+    }
+    Ok(AcceptOutcome::Accepted(accepted))
+}
+
+/// Whether a plan fits the latest revision of its subject.
+enum Fit {
+    None,
+    Subject(Subject),
+    Stale(Known),
+}
+
+struct Subject {
+    id: i64,
+    hash: i64,
+    /// The revision before, if there is one.
+    before: Option<Known>,
+}
+
+/// Where an event's deliveries belong.
+struct Place {
+    seq: i64,
+    event: EventId,
+    revision: u32,
+    created_at: i64,
+    subject: Option<i64>,
+    /// Nothing of its subject can wait yet.
+    first: bool,
+}
+
+fn subject_of(batch: &mut Batch<'_>, plan: &AcceptPlan, source: i64) -> Result<Fit, Fault> {
+    let Some(subject) = &plan.event.subject else {
+        return Ok(Fit::None);
+    };
+    let hash = subjects::hash(&batch.identity().key, &plan.event.source, subject.as_str());
+    let before = subjects::find(batch.conn, hash, source, subject.as_str())?;
+    let latest = before.map_or(0, |known| known.revision);
+    if latest.checked_add(1) == Some(plan.event.revision) {
+        let id = before.map_or_else(|| batch.next_subject(), |known| known.id);
+        return Ok(Fit::Subject(Subject { id, hash, before }));
+    }
+    before.map(Fit::Stale).ok_or(Fault::Unfit(
+        "the revision that the event was compared with is gone; it must be compared again",
+    ))
+}
+
+fn write_subject(
+    batch: &Batch<'_>,
+    plan: &AcceptPlan,
+    source: i64,
+    subject: &Subject,
+    seq: i64,
+) -> Result<(), Fault> {
+    let fields = plan.fields.to_bytes();
+    let revision = plan.event.revision;
+    if subject.before.is_some() {
+        batch
+            .conn
+            .prepare_cached(
+                "UPDATE subject SET revision = ?2, latest_seq = ?3, fields = ?4 WHERE id = ?1",
+            )?
+            .execute(params![subject.id, revision, seq, fields])?;
+    } else {
+        let text = plan
+            .event
+            .subject
+            .as_ref()
+            .map(crate::model::Subject::as_str);
+        batch
+            .conn
+            .prepare_cached(
+                "INSERT INTO subject (id, hash, source, subject, revision, latest_seq, fields)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                subject.id,
+                subject.hash,
+                source,
+                text,
+                revision,
+                seq,
+                fields
+            ])?;
+    }
+    if let Some(candidate) = &plan.event.candidate {
+        batch
+            .conn
+            .prepare_cached("INSERT OR IGNORE INTO candidate (candidate, subject) VALUES (?1, ?2)")?
+            .execute(params![candidate, subject.id])?;
+    }
+    Ok(())
+}
+
+fn write_event(
+    batch: &Batch<'_>,
+    plan: &AcceptPlan,
+    source: i64,
+    subject: Option<&Subject>,
+    seq: i64,
+) -> Result<(), Fault> {
+    let event = &plan.event;
+    batch
+        .conn
+        .prepare_cached(
+            "INSERT INTO event (seq, id, source, type, subject, revision, prev_seq, changed,
+                                candidate, received_at, route_errors)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            seq,
+            event.id.as_bytes(),
+            source,
+            event.event_type.as_str(),
+            subject.map(|subject| subject.id),
+            event.revision,
+            subject
+                .and_then(|subject| subject.before)
+                .map(|known| known.latest_seq),
+            rows::list_text(&event.changed),
+            event.candidate,
+            event.received_at.as_millisecond(),
+            rows::list_text(&event.route_errors),
+        ])?;
+    batch
+        .conn
+        .prepare_cached("INSERT INTO payload (seq, body) VALUES (?1, ?2)")?
+        .execute(params![seq, &plan.payload[..]])?;
+    Ok(())
+}
+
+fn write_delivery(
+    batch: &mut Batch<'_>,
+    place: &Place,
+    delivery: &NewDelivery,
+    accepted: &mut Accepted,
+) -> Result<(), Fault> {
+    let number = u16::try_from(accepted.placed.len()).expect("accept bounded the number");
+    let destination = batch.name(&delivery.destination)?;
+    let route = batch.name(&delivery.route)?;
+    let waits = delivery.skipped.is_none();
+    let mut ready = waits;
+    if let Some(subject) = place.subject.filter(|_| waits && !place.first) {
+        if delivery.supersedes {
+            let superseded = supersede(batch, subject, destination, place.revision)?;
+            let named = |id| (Name::clone(&delivery.destination), id);
+            accepted
+                .superseded
+                .extend(superseded.into_iter().map(named));
+        } else {
+            ready = !waits_already(batch, subject, destination)?;
+        }
+    }
+    let state = if waits {
+        State::Waiting
+    } else {
+        State::Skipped
+    };
+    batch
+        .conn
+        .prepare_cached(
+            "INSERT INTO delivery (event_seq, number, destination, route, subject, state, due_at,
+                                   created_at, last_error)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            place.seq,
+            number,
+            destination,
+            route,
+            place.subject,
+            rows::state_code(state),
+            waits.then(|| delivery.due_at.as_millisecond()),
+            place.created_at,
+            delivery.skipped,
+        ])?;
+    batch.count_new(destination, state);
+    accepted.placed.push(Placed {
+        id: place.event.delivery(number),
+        ready,
+    });
+    Ok(())
+}
+
+/// Ends what still waits for a subject at a destination: revision `by` takes its place.
+fn supersede(
+    batch: &mut Batch<'_>,
+    subject: i64,
+    destination: i64,
+    by: u32,
+) -> Result<Vec<DeliveryId>, Fault> {
+    let waiting: Vec<(i64, u16, [u8; 16])> = batch
+        .conn
+        .prepare_cached(WAITING_OF_SUBJECT)?
+        .query_map([subject, destination], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (seq, number, _) in &waiting {
+        batch
+            .conn
+            .prepare_cached(
+                "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
+                 WHERE event_seq = ?1 AND number = ?2",
+            )?
+            .execute(params![
+                seq,
+                number,
+                rows::state_code(State::Superseded),
+                superseded_by(by),
+            ])?;
+        batch.count_moved(destination, State::Waiting, State::Superseded);
+    }
+    let id = |(_, number, event)| EventId::from_bytes(event).delivery(number);
+    Ok(waiting.into_iter().map(id).collect())
+}
+
+/// The reason that a superseded delivery shows.
+pub(super) fn superseded_by(revision: u32) -> String {
+    format!("superseded by revision {revision}")
+}
+
+fn waits_already(batch: &Batch<'_>, subject: i64, destination: i64) -> Result<bool, Fault> {
+    let mut statement = batch.conn.prepare_cached(WAITS_ALREADY)?;
+    Ok(statement.exists([subject, destination])?)
+}
+
+pub(super) const WAITS_ALREADY: &str =
+    "SELECT 1 FROM delivery WHERE state = 0 AND subject = ?1 AND destination = ?2";
+
+pub(super) const WAITING_OF_SUBJECT: &str = "SELECT d.event_seq, d.number, e.id FROM delivery AS d \
+     CROSS JOIN event AS e ON e.seq = d.event_seq \
+     WHERE d.state = 0 AND d.subject = ?1 AND d.destination = ?2 ORDER BY d.event_seq, d.number";

@@ -1,0 +1,195 @@
+//! What people ask about deliveries: lists and counts.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
+
+use super::events::page;
+use super::fault::Fault;
+use super::readers::View;
+use super::rows;
+use crate::model::{Delivery, EventId, Limit, Page, State};
+use crate::store::{DeliveryFilter, Tally};
+
+/// Up to so many rows it is cheaper to sort what a partial index holds than to walk all deliveries
+/// from the newest until a page is full.
+const FEW: u64 = 5_000;
+
+/// Deliveries, newest first, without attempts.
+pub(super) fn deliveries(
+    view: &View<'_>,
+    filter: &DeliveryFilter,
+    limit: Limit,
+) -> Result<Page<Delivery>, Fault> {
+    let Some(asked) = Asked::of(view, filter)? else {
+        return Ok(page(Vec::new(), limit, |delivery: &Delivery| delivery.id));
+    };
+    let few = filter.event.is_none() && asked.expected(view)? <= FEW;
+    let sql = list_sql(asked.state.filter(|_| few), asked.destination.is_some());
+    let mut statement = view.conn.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(asked.values(filter, limit)))?;
+    let mut items = Vec::new();
+    while let Some(row) = found.next()? {
+        items.push(rows::delivery(view, row)?);
+    }
+    Ok(page(items, limit, |delivery| delivery.id))
+}
+
+/// How many deliveries each destination has in each state, from the counts that are kept.
+pub(super) fn tallies(view: &View<'_>, now: Timestamp) -> Result<Vec<Tally>, Fault> {
+    let mut statement = view.conn.prepare_cached(
+        "SELECT destination, state, count FROM tally WHERE count > 0 ORDER BY destination, state",
+    )?;
+    let mut found = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        let destination: i64 = row.get("destination")?;
+        let state = rows::state(row.get("state")?)?;
+        let (oldest_due, oldest_created) = match state {
+            State::Waiting => oldest(view, destination)?,
+            _ => (None, None),
+        };
+        all.push(Tally {
+            destination: view.name(destination)?,
+            state,
+            count: count(row.get("count")?)?,
+            oldest_due: oldest_due.filter(|due| *due <= now),
+            oldest_created,
+        });
+    }
+    Ok(all)
+}
+
+pub(super) const OLDEST_DUE: &str =
+    "SELECT min(due_at) FROM delivery WHERE state = 0 AND destination = ?1";
+
+pub(super) const OLDEST_MOVED: &str = "SELECT min(created_at) FROM delivery \
+     WHERE state = 0 AND destination = ?1 AND due_at > created_at";
+
+/// The smallest due time and the smallest time of creation of what waits. What was not moved is due
+/// when it was created, so the smaller of the two minima below is the latter.
+fn oldest(
+    view: &View<'_>,
+    destination: i64,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Fault> {
+    let smallest = |sql: &str| -> Result<Option<Timestamp>, Fault> {
+        view.conn
+            .prepare_cached(sql)?
+            .query_row([destination], |row| row.get::<_, Option<i64>>(0))?
+            .map(rows::time)
+            .transpose()
+    };
+    let due = smallest(OLDEST_DUE)?;
+    let moved = smallest(OLDEST_MOVED)?;
+    Ok((due, due.into_iter().chain(moved).min()))
+}
+
+/// A filter in the store's numbers.
+struct Asked {
+    state: Option<State>,
+    destination: Option<i64>,
+    route: Option<i64>,
+}
+
+impl Asked {
+    /// None where nothing can match: a name that was never heard, or a state that is never on disk.
+    fn of(view: &View<'_>, filter: &DeliveryFilter) -> Result<Option<Self>, Fault> {
+        if filter.state == Some(State::Sending) {
+            return Ok(None);
+        }
+        let id = |name: &Option<String>| match name {
+            Some(name) => Ok(view.name_id(name)?.map(Some)),
+            None => Ok::<_, Fault>(Some(None)),
+        };
+        let (Some(destination), Some(route)) = (id(&filter.destination)?, id(&filter.route)?)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            state: filter.state,
+            destination,
+            route,
+        }))
+    }
+
+    /// How many rows a partial index holds for this, by the counts that are kept.
+    fn expected(&self, view: &View<'_>) -> Result<u64, Fault> {
+        let Some(state @ (State::Waiting | State::Dead)) = self.state else {
+            return Ok(u64::MAX);
+        };
+        let held: Option<i64> = view
+            .conn
+            .prepare_cached(
+                "SELECT sum(count) FROM tally
+                 WHERE state = ?1 AND (?2 IS NULL OR destination = ?2)",
+            )?
+            .query_row(params![rows::state_code(state), self.destination], |row| {
+                row.get(0)
+            })
+            .optional()?
+            .flatten();
+        count(held.unwrap_or(0))
+    }
+
+    fn values(&self, filter: &DeliveryFilter, limit: Limit) -> Vec<Value> {
+        // A delivery is created with its event, so that times bound events' ids as well.
+        let from = filter.since.map(EventId::first_at);
+        let from = from.unwrap_or(EventId::from_bytes([0; 16]));
+        let to = filter.until.map(EventId::first_at);
+        let to = to.unwrap_or(EventId::from_bytes([0xff; 16]));
+        let cursor = filter.cursor.map(|cursor| cursor.0);
+        let to = cursor.map_or(to, |cursor| to.min(cursor.event));
+        let (from, to) = filter
+            .event
+            .map_or((from, to), |event| (from.max(event), to.min(event)));
+        let number = cursor.filter(|cursor| cursor.event == to);
+        vec![
+            Value::Blob(from.as_bytes().to_vec()),
+            Value::Blob(to.as_bytes().to_vec()),
+            // Deliveries of the last event shown that were not shown yet.
+            number
+                .map_or(i64::MAX, |cursor| cursor.number.into())
+                .into(),
+            self.destination.into(),
+            self.route.into(),
+            self.state
+                .map(|state| i64::from(rows::state_code(state)))
+                .into(),
+            filter.since.map(Timestamp::as_millisecond).into(),
+            filter.until.map(Timestamp::as_millisecond).into(),
+            i64::from(limit.get() + 1).into(),
+        ]
+    }
+}
+
+/// The list: by the partial index of the state in `few`, or from the newest event down. With
+/// `destination`, the index is searched for it; as one of two alternatives it could not be.
+pub(super) fn list_sql(few: Option<State>, destination: bool) -> String {
+    let from = match few {
+        Some(State::Waiting) => {
+            "delivery AS d INDEXED BY delivery_due CROSS JOIN event AS e ON e.seq = d.event_seq
+             WHERE d.state = 0"
+        }
+        Some(State::Dead) => {
+            "delivery AS d INDEXED BY delivery_dead CROSS JOIN event AS e ON e.seq = d.event_seq
+             WHERE d.state = 4"
+        }
+        _ => "event AS e CROSS JOIN delivery AS d ON d.event_seq = e.seq WHERE true",
+    };
+    let at = if destination {
+        "d.destination = ?4"
+    } else {
+        "?4 IS NULL"
+    };
+    format!(
+        "SELECT {} FROM {from} AND {at}
+             AND e.id >= ?1 AND e.id <= ?2 AND (e.id < ?2 OR d.number < ?3)
+             AND (?5 IS NULL OR d.route = ?5) AND (?6 IS NULL OR d.state = ?6)
+             AND (?7 IS NULL OR d.created_at >= ?7) AND (?8 IS NULL OR d.created_at < ?8)
+         ORDER BY e.id DESC, d.number DESC LIMIT ?9",
+        rows::DELIVERY
+    )
+}
+
+fn count(count: i64) -> Result<u64, Fault> {
+    u64::try_from(count).map_err(|_| Fault::Damaged("a count of deliveries is negative"))
+}

@@ -1,0 +1,264 @@
+//! What people ask about events: one with all that is known of it, and lists.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
+
+use super::fault::Fault;
+use super::readers::View;
+use super::rows::{self, EventRow};
+use super::subjects;
+use crate::model::{Attempt, Cursor, Delivery, Event, EventId, Limit, Page};
+use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
+
+/// Revisions of a subject that are shown with an event.
+const REVISIONS: usize = 500;
+
+/// One event with its payload, revisions, deliveries and attempts.
+pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>, Fault> {
+    let Some(row) = find(view, id)? else {
+        return Ok(None);
+    };
+    let body: Option<Vec<u8>> = view
+        .conn
+        .prepare_cached("SELECT body FROM payload WHERE seq = ?1")?
+        .query_row([row.seq], |found| found.get(0))
+        .optional()?;
+    Ok(Some(EventDetail {
+        payload: body.map(Bytes::from),
+        deliveries: deliveries(view, row.seq)?,
+        revisions: revisions(view, &row)?,
+        event: row.event,
+    }))
+}
+
+/// Events, newest first.
+pub(super) fn events(
+    view: &View<'_>,
+    key: &StoreKey,
+    filter: &EventFilter,
+    limit: Limit,
+) -> Result<Page<Event>, Fault> {
+    let bounds = Bounds::of(filter);
+    let items = if filter.subject.is_some() || filter.candidate.is_some() {
+        of_subjects(view, key, filter, &bounds)?
+    } else {
+        by_id(view, filter, &bounds, limit)?
+    };
+    Ok(page(items, limit, |event| event.id.delivery(0)))
+}
+
+/// Cuts a list that may be longer than its page.
+pub(super) fn page<T>(
+    mut items: Vec<T>,
+    limit: Limit,
+    id: impl Fn(&T) -> crate::model::DeliveryId,
+) -> Page<T> {
+    let most = limit.get() as usize;
+    let more = items.len() > most;
+    items.truncate(most);
+    let next = items.last().filter(|_| more).map(|last| Cursor(id(last)));
+    Page { items, next }
+}
+
+/// Ids from `from` on and below `below`: ids sort by time.
+struct Bounds {
+    from: EventId,
+    below: EventId,
+}
+
+impl Bounds {
+    fn of(filter: &EventFilter) -> Self {
+        let until = filter.until.map(EventId::first_at);
+        let after = filter.cursor.map(|cursor| cursor.0.event);
+        let below = until.into_iter().chain(after).min();
+        Self {
+            from: filter
+                .since
+                .map_or(EventId::from_bytes([0; 16]), EventId::first_at),
+            below: below.unwrap_or(EventId::from_bytes([0xff; 16])),
+        }
+    }
+
+    fn hold(&self, id: EventId) -> bool {
+        self.from <= id && id < self.below
+    }
+}
+
+fn find(view: &View<'_>, id: EventId) -> Result<Option<EventRow>, Fault> {
+    let mut statement = view.conn.prepare_cached(&format!(
+        "SELECT {} FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject WHERE e.id = ?1",
+        rows::EVENT
+    ))?;
+    let mut found = statement.query([id.as_bytes()])?;
+    found.next()?.map(|row| rows::event(view, row)).transpose()
+}
+
+fn deliveries(view: &View<'_>, seq: i64) -> Result<Vec<Delivery>, Fault> {
+    let mut statement = view.conn.prepare_cached(&format!(
+        "SELECT {} FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq
+         WHERE d.event_seq = ?1 ORDER BY d.number",
+        rows::DELIVERY
+    ))?;
+    let mut found = statement.query([seq])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut delivery = rows::delivery(view, row)?;
+        delivery.attempts = attempts(view, seq, delivery.id.number)?;
+        all.push(delivery);
+    }
+    Ok(all)
+}
+
+fn attempts(view: &View<'_>, seq: i64, number: u16) -> Result<Vec<Attempt>, Fault> {
+    let mut statement = view.conn.prepare_cached(
+        "SELECT at, duration, status, verdict, reason, excerpt FROM attempt
+         WHERE event_seq = ?1 AND number = ?2 ORDER BY try",
+    )?;
+    let mut found = statement.query(params![seq, number])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(rows::attempt(row)?);
+    }
+    Ok(all)
+}
+
+/// All revisions of an event's subject, oldest first; without a subject, the event alone.
+fn revisions(view: &View<'_>, row: &EventRow) -> Result<Vec<Revision>, Fault> {
+    let newest = match row.subject {
+        Some(subject) => latest(view, subject)?,
+        None => Some(row.seq),
+    };
+    let mut all = Vec::new();
+    let mut next = newest;
+    while let Some(link) = chained(view, next)? {
+        all.push(Revision {
+            event: link.event.id,
+            revision: link.event.revision,
+            event_type: link.event.event_type,
+            changed: link.event.changed,
+            received_at: link.event.received_at,
+        });
+        next = link.prev_seq.filter(|_| all.len() < REVISIONS);
+    }
+    all.reverse();
+    Ok(all)
+}
+
+fn latest(view: &View<'_>, subject: i64) -> Result<Option<i64>, Fault> {
+    let latest = view
+        .conn
+        .prepare_cached("SELECT latest_seq FROM subject WHERE id = ?1")?
+        .query_row([subject], |row| row.get(0))
+        .optional()?;
+    Ok(latest)
+}
+
+fn chained(view: &View<'_>, seq: Option<i64>) -> Result<Option<EventRow>, Fault> {
+    let mut statement = view.conn.prepare_cached(&format!(
+        "SELECT {} FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject WHERE e.seq = ?1",
+        rows::EVENT
+    ))?;
+    let mut found = statement.query([seq])?;
+    found.next()?.map(|row| rows::event(view, row)).transpose()
+}
+
+fn by_id(
+    view: &View<'_>,
+    filter: &EventFilter,
+    bounds: &Bounds,
+    limit: Limit,
+) -> Result<Vec<Event>, Fault> {
+    let source = match &filter.source {
+        Some(source) => match view.name_id(source)? {
+            Some(id) => Some(id),
+            None => return Ok(Vec::new()),
+        },
+        None => None,
+    };
+    let values = [
+        Value::Blob(bounds.from.as_bytes().to_vec()),
+        Value::Blob(bounds.below.as_bytes().to_vec()),
+        filter
+            .event_type
+            .as_ref()
+            .map(|event_type| event_type.as_str().to_owned())
+            .into(),
+        source.into(),
+        i64::from(limit.get() + 1).into(),
+    ];
+    let mut statement = view.conn.prepare_cached(&list_sql())?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut items = Vec::new();
+    while let Some(row) = found.next()? {
+        items.push(rows::event(view, row)?.event);
+    }
+    Ok(items)
+}
+
+pub(super) fn list_sql() -> String {
+    format!(
+        "SELECT {} FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject
+         WHERE e.id >= ?1 AND e.id < ?2
+             AND (?3 IS NULL OR e.type = ?3) AND (?4 IS NULL OR e.source = ?4)
+         ORDER BY e.id DESC LIMIT ?5",
+        rows::EVENT
+    )
+}
+
+/// Events of the subjects that a filter names, by their chains: they have no index of their own.
+fn of_subjects(
+    view: &View<'_>,
+    key: &StoreKey,
+    filter: &EventFilter,
+    bounds: &Bounds,
+) -> Result<Vec<Event>, Fault> {
+    let mut items = Vec::new();
+    for subject in named_subjects(view, key, filter)? {
+        let mut next = latest(view, subject)?;
+        while let Some(link) = chained(view, next)? {
+            next = link.prev_seq;
+            let event = link.event;
+            let wanted = bounds.hold(event.id)
+                && filter
+                    .event_type
+                    .as_ref()
+                    .is_none_or(|t| *t == event.event_type)
+                && filter.source.as_ref().is_none_or(|s| **s == *event.source)
+                && filter.subject.as_ref().is_none_or(|wanted| {
+                    event.subject.as_ref().is_some_and(|s| s.as_str() == wanted)
+                });
+            if wanted {
+                items.push(event);
+            }
+        }
+    }
+    items.sort_unstable_by_key(|event| std::cmp::Reverse(event.id));
+    Ok(items)
+}
+
+fn named_subjects(
+    view: &View<'_>,
+    key: &StoreKey,
+    filter: &EventFilter,
+) -> Result<Vec<i64>, Fault> {
+    if let Some(candidate) = &filter.candidate {
+        let mut statement = view
+            .conn
+            .prepare_cached("SELECT subject FROM candidate WHERE candidate = ?1")?;
+        let found = statement.query_map([candidate], |row| row.get(0))?;
+        return Ok(found.collect::<Result<_, _>>()?);
+    }
+    let Some(subject) = &filter.subject else {
+        return Ok(Vec::new());
+    };
+    // Names are few, and a subject is found by source and text together.
+    let mut statement = view.conn.prepare_cached("SELECT id, text FROM name")?;
+    let names = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut ids = Vec::new();
+    for name in names {
+        let (source, text): (i64, String) = name?;
+        let hash = subjects::hash(key, &text, subject);
+        ids.extend(subjects::find(&view.conn, hash, source, subject)?.map(|known| known.id));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,149 @@
+//! The store's files: made when missing, locked for one relay, opened with the settings that the
+//! promises rest on. Knows no tables.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::{Fault, REPAIR};
+use crate::store::StoreError;
+
+/// Marks a file as this relay's (`PRAGMA application_id`): "mjry".
+pub(super) const APPLICATION_ID: i32 = 0x6d6a_7279;
+
+/// How long a connection waits for a lock that somebody else holds, such as a backup tool.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Makes the directory and takes the lock beside the file; the lock goes with the returned handle.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let cannot = |what: &str, error: std::io::Error| {
+        StoreError::Unavailable(format!("cannot {what} {}: {error}", path.display()))
+    };
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(parent).map_err(|e| cannot("make the directory of", e))?;
+    }
+    let file = private(&beside(path, ".lock")).map_err(|e| cannot("make the lock of", e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StoreError::InUse(path.display().to_string()));
+        }
+        Err(TryLockError::Error(error)) => return Err(cannot("lock", error)),
+    }
+    private(path).map_err(|e| cannot("open", e))?;
+    Ok(file)
+}
+
+/// Refuses a file that is not ours, before anything is written to it. True where it is empty.
+pub(super) fn inspect(path: &Path) -> Result<bool, StoreError> {
+    let look = || -> Result<(i32, i64), Fault> {
+        let conn = connect(path)?;
+        let id = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let objects = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((id, objects))
+    };
+    match look() {
+        Ok((APPLICATION_ID, _)) => Ok(false),
+        Ok((0, 0)) => Ok(true),
+        Ok(_) => Err(StoreError::Corrupt(format!(
+            "{} is the database of another application; let store.url name another file",
+            path.display()
+        ))),
+        Err(fault) => Err(match StoreError::from(fault) {
+            StoreError::Corrupt(what) if what.contains("not a database") => {
+                StoreError::Corrupt(format!(
+                    "{} is not an SQLite database; let store.url name another file, or move this one away",
+                    path.display()
+                ))
+            }
+            other => other,
+        }),
+    }
+}
+
+/// The one connection that writes. With `fresh`, what must be settled before the first table is.
+pub(super) fn open_writer(path: &Path, fresh: bool) -> Result<Connection, Fault> {
+    let conn = connect(path)?;
+    if fresh {
+        conn.pragma_update(None, "page_size", 4096)?;
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Fault::Unfit(
+            "the file system does not support SQLite's write-ahead log; put the store on a local disk",
+        ));
+    }
+    // FULL: a commit is answered after its bytes are on the disk.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    // Deleted rows are overwritten: what was erased must not be found in free pages.
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    conn.pragma_update(None, "cache_size", -32_768)?;
+    common(&conn)?;
+    Ok(conn)
+}
+
+/// A connection that sees what is committed and cannot write.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
+    let conn = connect(path)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "cache_size", -2_048)?;
+    common(&conn)?;
+    Ok(conn)
+}
+
+/// Writes the whole log back into the file and empties it.
+pub(super) fn checkpoint(conn: &Connection) -> Result<(), Fault> {
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// What to say of damage found at start.
+pub(super) fn damaged(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{what}; {REPAIR}"))
+}
+
+fn connect(path: &Path) -> Result<Connection, Fault> {
+    // No URI: a path is taken as it is written.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+fn common(conn: &Connection) -> Result<(), Fault> {
+    // In memory: a sort must not leave personal data in the system's temporary folder.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "mmap_size", 0)?;
+    // A damaged schema must not run code of its own.
+    conn.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+/// Opens a file of personal data, made for its owner alone where it is missing.
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

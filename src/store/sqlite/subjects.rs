@@ -1,0 +1,118 @@
+//! Subjects: found by a keyed hash, their latest revision, and the acknowledgements that were lost.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::batch::Batch;
+use super::fault::Fault;
+use super::rows;
+use crate::model::{EventId, FieldDigests};
+use crate::store::{Head, StoreKey, Unconfirmed};
+
+/// A subject's row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) id: i64,
+    pub(super) revision: u32,
+    pub(super) latest_seq: i64,
+}
+
+/// What the index on subjects holds: 64 bits that nobody can aim at without the store's key.
+pub(super) fn hash(key: &StoreKey, source: &str, subject: &str) -> i64 {
+    let mut hasher = blake3::Hasher::new_keyed(key.as_bytes());
+    hasher.update(&(source.len() as u64).to_be_bytes());
+    hasher.update(source.as_bytes());
+    hasher.update(subject.as_bytes());
+    let mut start = [0; 8];
+    hasher.finalize_xof().fill(&mut start);
+    i64::from_be_bytes(start)
+}
+
+/// Finds a subject of the source with number `source`.
+pub(super) fn find(
+    conn: &Connection,
+    hash: i64,
+    source: i64,
+    subject: &str,
+) -> Result<Option<Known>, Fault> {
+    let known = conn
+        .prepare_cached(FIND)?
+        .query_row(params![hash, source, subject], |row| {
+            Ok(Known {
+                id: row.get(0)?,
+                revision: row.get(1)?,
+                latest_seq: row.get(2)?,
+            })
+        })
+        .optional()?;
+    Ok(known)
+}
+
+pub(super) const FIND: &str = "SELECT id, revision, latest_seq FROM subject \
+     WHERE hash = ?1 AND source = ?2 AND subject = ?3";
+
+/// The latest revision of a subject, for whoever must plan again.
+pub(super) fn head(conn: &Connection, known: Known) -> Result<Head, Fault> {
+    let (event, fields, payload): ([u8; 16], Vec<u8>, Option<Vec<u8>>) = conn
+        .prepare_cached(
+            "SELECT e.id, s.fields, p.body FROM subject AS s
+             JOIN event AS e ON e.seq = s.latest_seq
+             LEFT JOIN payload AS p ON p.seq = e.seq
+             WHERE s.id = ?1",
+        )?
+        .query_row([known.id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    Ok(Head {
+        event: EventId::from_bytes(event),
+        revision: known.revision,
+        fields: rows::fields(&fields)?,
+        payload: payload.map(Bytes::from),
+        unconfirmed: unconfirmed(conn, known.id)?,
+    })
+}
+
+/// Marks an event as unconfirmed; one without a subject is never compared with anything.
+pub(super) fn mark(batch: &Batch<'_>, event: EventId, fields: &FieldDigests) -> Result<(), Fault> {
+    batch
+        .conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO unconfirmed (subject, event_seq, fields)
+             SELECT subject, seq, ?2 FROM event WHERE id = ?1 AND subject IS NOT NULL",
+        )?
+        .execute(params![event.as_bytes(), fields.to_bytes()])?;
+    Ok(())
+}
+
+/// Takes the mark away; true where there was one.
+pub(super) fn take(batch: &Batch<'_>, event: EventId) -> Result<bool, Fault> {
+    let taken = batch
+        .conn
+        .prepare_cached(
+            "DELETE FROM unconfirmed WHERE (subject, event_seq) =
+                 (SELECT subject, seq FROM event WHERE id = ?1)",
+        )?
+        .execute([event.as_bytes()])?;
+    Ok(taken > 0)
+}
+
+fn unconfirmed(conn: &Connection, subject: i64) -> Result<Vec<Unconfirmed>, Fault> {
+    let mut statement = conn.prepare_cached(
+        "SELECT e.id, e.revision, u.fields FROM unconfirmed AS u JOIN event AS e ON e.seq = u.event_seq
+         WHERE u.subject = ?1 ORDER BY u.event_seq",
+    )?;
+    let mut found = statement.query([subject])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push(Unconfirmed {
+            event: rows::event_id(row, "id")?,
+            revision: row.get("revision")?,
+            fields: rows::fields(
+                row.get_ref("fields")?
+                    .as_blob()
+                    .map_err(rusqlite::Error::from)?,
+            )?,
+        });
+    }
+    Ok(all)
+}

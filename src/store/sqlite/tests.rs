@@ -1,0 +1,1 @@
+//! What only the inside can see: query plans, faults of the disk.

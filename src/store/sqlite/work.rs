@@ -1,0 +1,154 @@
+//! Everything an attempt needs, read in one look.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::fault::Fault;
+use super::readers::View;
+use super::rows::{self, EventRow};
+use crate::model::{DeliveryId, State};
+use crate::store::{Receipt, Since, Work};
+
+/// Reads an attempt's work; None where the delivery does not wait.
+pub(super) fn work(
+    view: &View<'_>,
+    delivery: DeliveryId,
+    since: Since,
+) -> Result<Option<Work>, Fault> {
+    let mut statement = view.conn.prepare_cached(&sql())?;
+    let mut found = statement.query(params![delivery.event.as_bytes(), delivery.number])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    if rows::state(row.get("state")?)? != State::Waiting {
+        return Ok(None);
+    }
+    let body: Option<Vec<u8>> = row.get("body")?;
+    let payload = body.ok_or(Fault::Damaged("a waiting delivery has no payload"))?;
+    let destination: i64 = row.get("destination")?;
+    let webhook: Option<u16> = row.get("webhook")?;
+    let event = rows::event(view, row)?;
+    let sent = sent(view, &event, destination)?;
+    let from = match since {
+        Since::PreviousRevision => before(&event),
+        Since::LastSent => last_sent(view, &event, sent.as_ref())?,
+    };
+    Ok(Some(Work {
+        destination: view.name(destination)?,
+        route: view.name(row.get("route")?)?,
+        webhook_id: delivery.event.delivery(webhook.unwrap_or(delivery.number)),
+        payload: payload.into(),
+        previous: payload_of(view, from.seq)?,
+        changed: from.changed,
+        receipt: sent.and_then(|sent| sent.receipt),
+        event: Arc::new(event.event),
+    }))
+}
+
+pub(super) fn sql() -> String {
+    format!(
+        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body
+         FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = ?2
+         LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
+         WHERE e.id = ?1",
+        rows::EVENT
+    )
+}
+
+/// What a destination was sent of a subject.
+struct Sent {
+    revision: u32,
+    receipt: Option<Receipt>,
+}
+
+/// What `previous` and `changed` are reckoned from.
+struct From {
+    seq: Option<i64>,
+    changed: Vec<String>,
+}
+
+fn sent(view: &View<'_>, event: &EventRow, destination: i64) -> Result<Option<Sent>, Fault> {
+    let Some(subject) = event.subject else {
+        return Ok(None);
+    };
+    let sent = view
+        .conn
+        .prepare_cached(
+            "SELECT revision, value, scope FROM receipt WHERE subject = ?1 AND destination = ?2",
+        )?
+        .query_row([subject, destination], |row| {
+            let value: Option<String> = row.get("value")?;
+            let scope: Option<String> = row.get("scope")?;
+            Ok(Sent {
+                revision: row.get("revision")?,
+                receipt: value.map(|value| Receipt {
+                    value,
+                    scope: scope.unwrap_or_default(),
+                }),
+            })
+        })
+        .optional()?;
+    Ok(sent)
+}
+
+fn before(event: &EventRow) -> From {
+    From {
+        seq: event.prev_seq,
+        changed: event.event.changed.clone(),
+    }
+}
+
+/// Walks the chain back to the revision that was sent last, collecting what changed on the way. A
+/// replay of what was sent already, or of something older, says what it said against the revision
+/// before it.
+fn last_sent(view: &View<'_>, event: &EventRow, sent: Option<&Sent>) -> Result<From, Fault> {
+    let Some(sent) = sent else {
+        return Ok(From {
+            seq: None,
+            changed: Vec::new(),
+        });
+    };
+    if sent.revision >= event.event.revision {
+        return Ok(before(event));
+    }
+    let mut from = before(event);
+    while let Some(seq) = from.seq {
+        let link = view
+            .conn
+            .prepare_cached("SELECT revision, prev_seq, changed FROM event WHERE seq = ?1")?
+            .query_row([seq], |row| {
+                Ok((
+                    row.get::<_, u32>("revision")?,
+                    row.get::<_, Option<i64>>("prev_seq")?,
+                    row.get::<_, Option<String>>("changed")?,
+                ))
+            })
+            .optional()?;
+        match link {
+            Some((revision, prev_seq, changed)) if revision > sent.revision => {
+                from.changed
+                    .extend(rows::list::<String>(changed.as_deref())?);
+                from.seq = prev_seq;
+            }
+            Some(_) => break,
+            None => from.seq = None,
+        }
+    }
+    from.changed.sort_unstable();
+    from.changed.dedup();
+    Ok(from)
+}
+
+fn payload_of(view: &View<'_>, seq: Option<i64>) -> Result<Option<Bytes>, Fault> {
+    let Some(seq) = seq else {
+        return Ok(None);
+    };
+    let body = view
+        .conn
+        .prepare_cached("SELECT body FROM payload WHERE seq = ?1")?
+        .query_row([seq], |row| row.get::<_, Vec<u8>>(0))
+        .optional()?;
+    Ok(body.map(Bytes::from))
+}

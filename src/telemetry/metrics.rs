@@ -1,0 +1,359 @@
+//! The metrics of the contract. Labels come from configured names and closed sets only.
+
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::Attempted;
+use crate::model::{EventType, LaneState, Name, State};
+use crate::source::INTERVIEW_TYPES;
+
+/// Every metric, in a registry of its own.
+pub struct Metrics {
+    registry: Registry,
+    events: IntCounterVec,
+    refusals: IntCounterVec,
+    /// From the whole body to the durable commit, in seconds.
+    pub accept_duration: Histogram,
+    secret_uses: IntCounterVec,
+    deliveries: IntCounterVec,
+    attempts: IntCounterVec,
+    attempt_duration: HistogramVec,
+    waiting: IntGaugeVec,
+    oldest_waiting: prometheus::GaugeVec,
+    oldest_undelivered: prometheus::GaugeVec,
+    destination_state: IntGaugeVec,
+    end_to_end: HistogramVec,
+    expression_errors: IntCounterVec,
+    /// A commit of the store, in seconds.
+    pub store_commit: Histogram,
+    /// Commands in one commit.
+    pub store_batch: Histogram,
+    reload_success: Gauge,
+    reloads: IntCounterVec,
+}
+
+/// What a scrape tells of one lane.
+#[derive(Clone, Debug)]
+pub struct LaneGauges {
+    pub destination: Name,
+    pub state: LaneState,
+    pub waiting: u64,
+    /// Since when the oldest delivery that may go out has been due.
+    pub oldest_due: Option<Timestamp>,
+    /// When the oldest waiting delivery was created.
+    pub oldest_created: Option<Timestamp>,
+}
+
+const FAST: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
+const SLOW: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+const LONG: &[f64] = &[
+    0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0, 86400.0,
+];
+const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        let build = gauges(
+            r,
+            "relay_build_info",
+            "Always 1; the version is in the label",
+            &["version"],
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Self {
+            events: counter(
+                r,
+                "relay_events_total",
+                "Bodies received, by outcome",
+                &["source", "type", "outcome"],
+            ),
+            refusals: counter(
+                r,
+                "relay_requests_refused_total",
+                "Requests answered with an error",
+                &["source", "status"],
+            ),
+            accept_duration: histogram(
+                r,
+                "relay_accept_duration_seconds",
+                "Whole body to durable commit",
+                FAST,
+            ),
+            secret_uses: counter(
+                r,
+                "relay_source_secret_uses_total",
+                "Requests let in, by the position of the secret they used",
+                &["source", "position"],
+            ),
+            deliveries: counter(
+                r,
+                "relay_deliveries_total",
+                "Deliveries that reached a final state",
+                &["destination", "state"],
+            ),
+            attempts: counter(
+                r,
+                "relay_attempts_total",
+                "Requests sent, by verdict",
+                &["destination", "verdict"],
+            ),
+            attempt_duration: histograms(
+                r,
+                "relay_attempt_duration_seconds",
+                "One request, first byte to verdict",
+                SLOW,
+            ),
+            waiting: gauges(r, "relay_waiting", "Deliveries waiting", &["destination"]),
+            oldest_waiting: seconds(
+                r,
+                "relay_oldest_waiting_seconds",
+                "How long the oldest delivery has been due",
+            ),
+            oldest_undelivered: seconds(
+                r,
+                "relay_oldest_undelivered_seconds",
+                "Age of the oldest waiting delivery",
+            ),
+            destination_state: gauges(
+                r,
+                "relay_destination_state",
+                "1 for the state the lane is in",
+                &["destination", "state"],
+            ),
+            end_to_end: histograms(r, "relay_end_to_end_seconds", "Accepted to delivered", LONG),
+            expression_errors: counter(
+                r,
+                "relay_expression_errors_total",
+                "Events for which a route's `when` failed",
+                &["route"],
+            ),
+            store_commit: histogram(
+                r,
+                "relay_store_commit_seconds",
+                "One commit of the store",
+                FAST,
+            ),
+            store_batch: histogram(
+                r,
+                "relay_store_batch_size",
+                "Writes that shared one commit",
+                SIZES,
+            ),
+            reload_success: gauge(
+                r,
+                "relay_config_reload_success_timestamp_seconds",
+                "When the configuration in force was loaded",
+            ),
+            reloads: counter(
+                r,
+                "relay_config_reloads_total",
+                "Reloads of the configuration",
+                &["outcome"],
+            ),
+            registry: registry.clone(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Every metric in the Prometheus text format (version 0.0.4).
+    pub fn text(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+
+    /// A body was received. A type that only the sender knows is counted as `other`.
+    pub fn event(&self, source: &str, event_type: &EventType, outcome: &str) {
+        let known = INTERVIEW_TYPES
+            .into_iter()
+            .find(|known| *known == event_type.as_str());
+        self.events
+            .with_label_values(&[source, known.unwrap_or("other"), outcome])
+            .inc();
+    }
+
+    /// A request was answered with an error. `source` is a configured name, or empty.
+    pub fn refused(&self, source: &str, status: u16) {
+        self.refusals
+            .with_label_values(&[source, &status.to_string()])
+            .inc();
+        if !source.is_empty() {
+            self.events
+                .with_label_values(&[source, "", "refused"])
+                .inc();
+        }
+    }
+
+    /// A sender was let in by the secret at `position`, counted from 0.
+    pub fn secret_used(&self, source: &str, position: usize) {
+        self.secret_uses
+            .with_label_values(&[source, &position.to_string()])
+            .inc();
+    }
+
+    /// A delivery reached a final state.
+    pub fn delivery(&self, destination: &str, state: State) {
+        if state.is_final() {
+            self.deliveries
+                .with_label_values(&[destination, state.as_str()])
+                .inc();
+        }
+    }
+
+    pub(super) fn attempted(&self, attempted: &Attempted) {
+        if let Some(verdict) = attempted.verdict {
+            self.attempts
+                .with_label_values(&[&*attempted.destination, verdict.as_str()])
+                .inc();
+            let seconds = std::time::Duration::from_millis(attempted.duration_ms).as_secs_f64();
+            self.attempt_duration
+                .with_label_values(&[&*attempted.destination])
+                .observe(seconds);
+        }
+        self.delivery(&attempted.destination, attempted.state);
+        if let Some(took) = attempted.end_to_end {
+            self.end_to_end
+                .with_label_values(&[&*attempted.destination])
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    /// A route's `when` failed for an event.
+    pub fn expression_error(&self, route: &str) {
+        self.expression_errors.with_label_values(&[route]).inc();
+    }
+
+    /// The configuration was loaded, or a reload refused.
+    pub fn reloaded(&self, at: Timestamp, accepted: bool) {
+        self.reloads
+            .with_label_values(&[if accepted { "accepted" } else { "refused" }])
+            .inc();
+        if accepted {
+            self.reload_success.set(
+                std::time::Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH))
+                    .unwrap_or_default()
+                    .as_secs_f64(),
+            );
+        }
+    }
+
+    /// Sets the gauges of all lanes; what is no lane any more is gone from the next scrape.
+    pub fn set_lanes(&self, now: Timestamp, lanes: &[LaneGauges]) {
+        self.waiting.reset();
+        self.oldest_waiting.reset();
+        self.oldest_undelivered.reset();
+        self.destination_state.reset();
+        let since =
+            |at: Option<Timestamp>| at.map_or(0.0, |at| crate::model::after(at, now).as_secs_f64());
+        for lane in lanes {
+            let name = &*lane.destination;
+            self.waiting
+                .with_label_values(&[name])
+                .set(i64::try_from(lane.waiting).unwrap_or(i64::MAX));
+            self.oldest_waiting
+                .with_label_values(&[name])
+                .set(since(lane.oldest_due));
+            self.oldest_undelivered
+                .with_label_values(&[name])
+                .set(since(lane.oldest_created));
+            for state in LaneState::ALL {
+                let is = i64::from(state == lane.state);
+                self.destination_state
+                    .with_label_values(&[name, state.as_str()])
+                    .set(is);
+            }
+        }
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
+    registered(registry, Gauge::new(name, help))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str) -> prometheus::GaugeVec {
+    registered(
+        registry,
+        prometheus::GaugeVec::new(Opts::new(name, help), &["destination"]),
+    )
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    registered(
+        registry,
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())),
+    )
+}
+
+fn histograms(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, &["destination"]))
+}
+
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<M>,
+) -> M {
+    let metric = metric.expect("names and labels are well-formed");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("each name is registered once");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_only_the_sender_knows_is_no_label() {
+        let metrics = Metrics::default();
+        metrics.event("crm", &EventType::new("order.paid.12345"), "accepted");
+        metrics.event("jobmojito", &EventType::new("interview.failed"), "accepted");
+        let text = metrics.text();
+        assert!(
+            text.contains(r#"relay_events_total{outcome="accepted",source="crm",type="other"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"type="interview.failed"#));
+        assert!(!text.contains("12345"));
+    }
+
+    #[test]
+    fn a_lane_that_is_gone_leaves_the_gauges() {
+        let metrics = Metrics::default();
+        let lane = |name: &str| LaneGauges {
+            destination: name.into(),
+            state: LaneState::Blocked,
+            waiting: 3,
+            oldest_due: Timestamp::from_second(10).ok(),
+            oldest_created: None,
+        };
+        let now = Timestamp::from_second(70).expect("in range");
+        metrics.set_lanes(now, &[lane("ats"), lane("old")]);
+        metrics.set_lanes(now, &[lane("ats")]);
+        let text = metrics.text();
+        assert!(
+            text.contains(r#"relay_oldest_waiting_seconds{destination="ats"} 60"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"relay_destination_state{destination="ats",state="blocked"} 1"#));
+        assert!(!text.contains("old\""));
+    }
+}

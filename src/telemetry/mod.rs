@@ -1,0 +1,169 @@
+//! What happened, told once in each of three forms: a wide log line, a metric, and a feed for whoever
+//! watches. No payload, subject, candidate, URL or secret passes through here.
+
+mod metrics;
+
+pub use metrics::{LaneGauges, Metrics};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdict};
+
+/// Tells what happened.
+pub struct Telemetry {
+    pub metrics: Metrics,
+    feed: broadcast::Sender<Happening>,
+}
+
+/// One thing that happened, as the feed tells it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Happening {
+    /// A body was taken, or found to be one that is known.
+    Event(Received),
+    /// A request was sent, or could not be made.
+    Attempt(Attempted),
+    /// A lane stands otherwise than before.
+    Lane {
+        at: Timestamp,
+        destination: Name,
+        state: LaneState,
+        reason: String,
+    },
+}
+
+/// A body that was taken.
+#[derive(Clone, Debug, Serialize)]
+pub struct Received {
+    pub at: Timestamp,
+    pub event: EventId,
+    pub source: Name,
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    pub revision: u32,
+    pub changed: Vec<String>,
+    pub duplicate: bool,
+    /// Deliveries made for it.
+    pub deliveries: usize,
+}
+
+/// An attempt and where it left its delivery.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attempted {
+    pub at: Timestamp,
+    pub event: EventId,
+    pub delivery: DeliveryId,
+    pub destination: Name,
+    /// 1 for the first request of the delivery.
+    pub attempt: u32,
+    pub status: Option<u16>,
+    /// None where nothing was sent.
+    pub verdict: Option<Verdict>,
+    pub duration_ms: u64,
+    pub state: State,
+    /// When it is tried again.
+    pub due_at: Option<Timestamp>,
+    /// It may quote the receiver: for the API and the page, never for a log.
+    pub reason: String,
+    /// From acceptance to delivery; None unless it was delivered just now.
+    #[serde(skip)]
+    pub end_to_end: Option<Duration>,
+}
+
+impl Telemetry {
+    pub fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            feed: broadcast::channel(1024).0,
+        }
+    }
+
+    /// What happens from now on. A listener that is too slow misses some and is told how many.
+    pub fn listen(&self) -> broadcast::Receiver<Happening> {
+        self.feed.subscribe()
+    }
+
+    /// A body was taken, `took` after it had arrived whole.
+    pub fn received(&self, received: Received, took: Duration) {
+        let outcome = if received.duplicate {
+            "duplicate"
+        } else {
+            "accepted"
+        };
+        self.metrics
+            .event(&received.source, &received.event_type, outcome);
+        self.metrics.accept_duration.observe(took.as_secs_f64());
+        tracing::info!(
+            event = %received.event,
+            source = &*received.source,
+            r#type = received.event_type.as_str(),
+            revision = received.revision,
+            changed = received.changed.join(","),
+            deliveries = received.deliveries,
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "event {outcome}"
+        );
+        self.tell(Happening::Event(received));
+    }
+
+    /// A request to `source` was refused with `status`.
+    pub fn refused(&self, source: &str, status: u16, why: &str) {
+        self.metrics.refused(source, status);
+        tracing::info!(source, status, why, "request refused");
+    }
+
+    /// An attempt was made and recorded.
+    pub fn attempted(&self, attempted: Attempted) {
+        self.metrics.attempted(&attempted);
+        let verdict = attempted.verdict.map_or("none", Verdict::as_str);
+        tracing::info!(
+            event = %attempted.event,
+            delivery = %attempted.delivery,
+            destination = &*attempted.destination,
+            attempt = attempted.attempt,
+            status = attempted.status,
+            verdict,
+            duration_ms = attempted.duration_ms,
+            state = attempted.state.as_str(),
+            due_at = attempted.due_at.map(tracing::field::display),
+            "delivery {}", attempted.state
+        );
+        self.tell(Happening::Attempt(attempted));
+    }
+
+    /// A delivery reached a final state without an attempt: superseded or skipped when it was accepted.
+    pub fn ended(&self, destination: &str, state: State) {
+        self.metrics.delivery(destination, state);
+    }
+
+    /// A lane changed its state. The reason may quote the receiver, so the log leaves it out.
+    pub fn lane(&self, at: Timestamp, destination: &Name, state: LaneState, reason: &str) {
+        if state == LaneState::Healthy {
+            tracing::info!(
+                destination = &**destination,
+                state = state.as_str(),
+                "lane is healthy again"
+            );
+        } else {
+            tracing::warn!(
+                destination = &**destination,
+                state = state.as_str(),
+                "lane is {state}; `relay status` tells why"
+            );
+        }
+        self.tell(Happening::Lane {
+            at,
+            destination: destination.clone(),
+            state,
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn tell(&self, happening: Happening) {
+        let _nobody_listens = self.feed.send(happening);
+    }
+}
