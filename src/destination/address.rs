@@ -10,14 +10,12 @@ use crate::template::{Scope, Template, has_tags, pieces};
 const KEY: &str = "url";
 
 /// A compiled URL.
-#[derive(Debug)]
 pub(super) struct Address {
     /// Scheme, host and port, with the path `/`.
     origin: Url,
     kind: Kind,
 }
 
-#[derive(Debug)]
 enum Kind {
     Fixed(Url),
     Built {
@@ -26,7 +24,6 @@ enum Kind {
     },
 }
 
-#[derive(Debug)]
 enum Pair {
     Literal(String),
     /// Left out where its value is empty.
@@ -112,6 +109,13 @@ impl Address {
             .chain(values)
             .flat_map(Template::reads)
             .collect()
+    }
+}
+
+/// Path and query can be the credential.
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({}/…)", self.origin())
     }
 }
 

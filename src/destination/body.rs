@@ -94,7 +94,7 @@ fn envelope(job: &Job<'_>) -> Bytes {
     around(&before, job.payload, &after)
 }
 
-/// A CloudEvents 1.0 event in structured mode. It has no subject: that would be personal data in a
+/// A `CloudEvents` 1.0 event in structured mode. It has no subject: that would be personal data in a
 /// place where intermediaries look.
 fn cloud_event(job: &Job<'_>) -> Bytes {
     let before = [

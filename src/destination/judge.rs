@@ -249,10 +249,8 @@ fn holds(rule: Option<&Expression>, scope: &Scope) -> Option<Result<bool, String
 /// The default for everything that is no success.
 fn by_status(status: StatusCode) -> Verdict {
     match status.as_u16() {
-        408 | 425 | 429 => Verdict::Retry,
-        501 | 505 => Verdict::Rejected,
-        500..=599 => Verdict::Retry,
         401 | 403 | 410 => Verdict::Blocked,
+        408 | 425 | 429 | 500 | 502..=504 | 506..=599 => Verdict::Retry,
         _ => Verdict::Rejected,
     }
 }
@@ -260,7 +258,9 @@ fn by_status(status: StatusCode) -> Verdict {
 fn reason(answer: &Answer, ruling: &Ruling, said: Option<&str>, scrubber: &Scrubber) -> String {
     let mut reason = words::status(answer.status);
     if let Some(rule) = ruling.unmet {
-        reason.push_str(&format!(", but {rule} does not hold"));
+        for part in [", but ", rule, " does not hold"] {
+            reason.push_str(part);
+        }
     }
     if let Some(said) = said.filter(|_| ruling.verdict != Verdict::Accepted) {
         reason.push_str(": ");

@@ -53,7 +53,7 @@ pub enum BodyFormat {
     Raw,
     /// `{"type","timestamp","data","subject","revision","changed"}`.
     Envelope,
-    /// CloudEvents 1.0, structured mode.
+    /// `CloudEvents` 1.0, structured mode.
     CloudEvents,
     /// A table whose text leaves are templates.
     Structured(Value),

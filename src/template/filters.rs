@@ -1,7 +1,7 @@
 //! What templates can call: filters, tests and functions. In all of them null and a missing field are
 //! the same and read as nothing. Errors name kinds of values, never values.
 
-use minijinja::value::{Rest, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -265,9 +265,9 @@ fn changes(
     previous: &Value,
     result: &Value,
     changed: &Value,
-    labels: Rest<Value>,
+    labels: Option<&Value>,
 ) -> Result<Value, Error> {
-    let labels = labels.first().cloned().unwrap_or_default();
+    let labels = labels.cloned().unwrap_or_default();
     let mut list = Vec::new();
     for field in changed.try_iter()? {
         let named = labels.get_item(&field).unwrap_or_default();

@@ -223,10 +223,16 @@ fn collect<'a>(node: &'a Node, found: &mut Vec<(&'a str, &'a FieldPath)>) {
     match node {
         Node::Literal(_) => {}
         Node::Leaf(leaf) => leaf_reads(leaf),
-        Node::List(items) => items.iter().for_each(|item| collect(item, found)),
+        Node::List(items) => {
+            for item in items {
+                collect(item, found);
+            }
+        }
         Node::Table { when, fields } => {
             when.iter().for_each(leaf_reads);
-            fields.iter().for_each(|(_, node)| collect(node, found));
+            for (_, node) in fields {
+                collect(node, found);
+            }
         }
     }
 }

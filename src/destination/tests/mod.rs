@@ -88,10 +88,9 @@ impl Case {
     fn sample(name: &str) -> Self {
         let path = format!("{}/samples/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let payload = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let kind = match name.split('-').next() {
-            Some(kind @ ("collected" | "failed" | "other")) => kind,
-            _ => "submitted",
-        };
+        let kinds = ["collected", "failed", "other"];
+        let first = name.split('-').next().filter(|first| kinds.contains(first));
+        let kind = first.unwrap_or("submitted");
         Self::new(&format!("interview.{kind}"), payload)
     }
 

@@ -28,7 +28,16 @@ fn every_request_has_the_headers_that_receivers_rely_on() {
         .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
         .collect();
     lines.sort();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    content-type: application/json
+    relay-attempt: 2
+    relay-event-type: interview.submitted
+    relay-subject-revision: 2
+    user-agent: mojito-relay/0.1.0
+    webhook-id: dlv_01010101010101010101010101010101_3
+    webhook-signature: v1,tBCImERh6/KPor+HOaHVX2qct8mU7bCfApwVtF7FD2w=
+    webhook-timestamp: 1795341600
+    "#);
     assert_eq!(outgoing.method, "POST");
     assert_eq!(outgoing.url.as_str(), "http://127.0.0.1:9000/interviews");
 }
@@ -108,7 +117,7 @@ fn signatures_are_over_the_bytes_that_are_sent() {
     });
     let case = Case::sample("hostile-text");
     let outgoing = case.render(&destination).unwrap();
-    let signer = sign::Signer::compile(&sign).unwrap();
+    let signer = Signer::compile(&sign).unwrap();
     let expected = signer.sign(
         &case.event.id.delivery(3).to_string(),
         now().as_second(),
@@ -213,7 +222,16 @@ fn every_mistake_is_reported_at_once_with_its_key() {
             )
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    method None: not a method that can be sent (use POST, PUT or PATCH)
+    url None: not a URL (write one like https://example.com/hooks)
+    headers.Host None: `host` cannot be set here (it is set by the relay; choose another name)
+    body.blocks[1].text Some(2): unknown name `reslt` (did you mean `result`?)
+    sign.secrets[0] None: the secret is empty (it looks like whsec_ and 24 to 64 random bytes in base64)
+    require[0] None: not a field of the payload (write one like "result.candidate_external_id")
+    accepted_when None: unknown name `statuz`, at column 1 (an expression here may use status, headers, body, json)
+    receipt None: not a JSON pointer (write a JSON pointer into the answer, such as "/data/id")
+    "#);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! The Slack preset: golden messages for every sample, and Slack's limits for whatever comes.
 
-use figment::Figment;
-use figment::providers::{Format, Toml};
 use proptest::prelude::*;
 
 use super::*;
@@ -12,7 +10,8 @@ use crate::transport::Answer;
 /// The preset with `with` over its own values.
 fn slack(with: &Value) -> Destination {
     let text = preset::text("slack").unwrap();
-    let keys: Map<String, Value> = Figment::from(Toml::string(text)).extract().unwrap();
+    let file: toml_edit::DocumentMut = text.parse().unwrap();
+    let keys = json_of(file.as_item());
     let text_of = |key: &str| keys.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut own = Settings {
         preset: Some("slack".to_owned()),
@@ -30,6 +29,44 @@ fn slack(with: &Value) -> Destination {
         own.with.insert(key.clone(), value.clone());
     }
     compiled(own)
+}
+
+fn json_of(item: &toml_edit::Item) -> Value {
+    use toml_edit::Item;
+    match item {
+        Item::None => Value::Null,
+        Item::Value(value) => json_of_value(value),
+        Item::Table(table) => Value::Object(
+            table
+                .iter()
+                .map(|(key, item)| (key.to_owned(), json_of(item)))
+                .collect(),
+        ),
+        Item::ArrayOfTables(tables) => {
+            let items = tables
+                .iter()
+                .map(|table| json_of(&Item::Table(table.clone())));
+            Value::Array(items.collect())
+        }
+    }
+}
+
+fn json_of_value(value: &toml_edit::Value) -> Value {
+    use toml_edit::Value as Toml;
+    match value {
+        Toml::String(text) => Value::from(text.value().as_str()),
+        Toml::Integer(number) => Value::from(*number.value()),
+        Toml::Float(number) => Value::from(*number.value()),
+        Toml::Boolean(bit) => Value::from(*bit.value()),
+        Toml::Datetime(time) => Value::from(time.value().to_string()),
+        Toml::Array(items) => items.iter().map(json_of_value).collect(),
+        Toml::InlineTable(table) => Value::Object(
+            table
+                .iter()
+                .map(|(key, value)| (key.to_owned(), json_of_value(value)))
+                .collect(),
+        ),
+    }
 }
 
 fn pretty(body: &Value) -> String {
@@ -121,6 +158,7 @@ fn only_the_fields_of_the_message_are_read() {
             "ai_analysis_recruiter_why_hire",
             "ai_analysis_recruiter_why_not_hire",
             "candidate_external_id",
+            "id",
             "interview_status",
             "pdf_export_url",
             "recruiter_go_next_round",

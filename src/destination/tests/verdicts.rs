@@ -32,8 +32,8 @@ fn judge(settings: Settings, answer: Answer) -> Judgement {
     compiled(settings).judge(&Ok(answer), now())
 }
 
-fn rule(text: &str) -> Option<String> {
-    Some(text.to_owned())
+fn rule(text: &str) -> String {
+    text.to_owned()
 }
 
 #[test]
@@ -93,9 +93,9 @@ const RULES: [&str; 3] = [
 #[test]
 fn rules_come_before_the_status_in_order() {
     let own = || Settings {
-        blocked_when: rule(RULES[0]),
-        rejected_when: rule(RULES[1]),
-        accepted_when: rule(RULES[2]),
+        blocked_when: Some(rule(RULES[0])),
+        rejected_when: Some(rule(RULES[1])),
+        accepted_when: Some(rule(RULES[2])),
         ..settings()
     };
     let table: [(u16, &str, Verdict, bool); 9] = [
@@ -118,8 +118,8 @@ fn rules_come_before_the_status_in_order() {
         );
     }
     let twice = Settings {
-        rejected_when: rule("true"),
-        blocked_when: rule("true"),
+        rejected_when: Some(rule("true")),
+        blocked_when: Some(rule("true")),
         ..settings()
     };
     assert_eq!(judge(twice, answer(200, "")).verdict, Blocked);
@@ -129,16 +129,16 @@ fn rules_come_before_the_status_in_order() {
 fn a_rule_that_errs_is_never_true() {
     for rules in [
         Settings {
-            blocked_when: rule("json.a > 1"),
+            blocked_when: Some(rule("json.a > 1")),
             ..settings()
         },
         Settings {
-            rejected_when: rule("json.a > 1"),
+            rejected_when: Some(rule("json.a > 1")),
             ..settings()
         },
         Settings {
-            accepted_when: rule("json.a > 1"),
-            receipt: rule("/id"),
+            accepted_when: Some(rule("json.a > 1")),
+            receipt: Some(rule("/id")),
             ..settings()
         },
     ] {
@@ -151,8 +151,8 @@ fn a_rule_that_errs_is_never_true() {
         assert_eq!(judge(rules, answer(404, "{}")).verdict, Rejected);
     }
     let sure = Settings {
-        rejected_when: rule("json.a > 1"),
-        accepted_when: rule("status == 200"),
+        rejected_when: Some(rule("json.a > 1")),
+        accepted_when: Some(rule("status == 200")),
         ..settings()
     };
     assert_eq!(judge(sure, answer(200, "{}")).warning, None);
@@ -161,8 +161,8 @@ fn a_rule_that_errs_is_never_true() {
 #[test]
 fn an_incomplete_body_is_accepted_with_a_warning_and_no_receipt() {
     let own = |accepted: &str| Settings {
-        accepted_when: rule(accepted),
-        receipt: rule("/id"),
+        accepted_when: Some(rule(accepted)),
+        receipt: Some(rule("/id")),
         ..settings()
     };
     let whole = judge(own("json.id == 7.0"), answer(200, "{\"id\":7}"));
@@ -190,7 +190,7 @@ fn an_incomplete_body_is_accepted_with_a_warning_and_no_receipt() {
 #[test]
 fn headers_can_be_asked_and_a_missing_one_is_null() {
     let own = || Settings {
-        rejected_when: rule("headers['x-error'] != null"),
+        rejected_when: Some(rule("headers['x-error'] != null")),
         ..settings()
     };
     assert_eq!(judge(own(), answer(200, "")).verdict, Accepted);
@@ -203,7 +203,7 @@ fn headers_can_be_asked_and_a_missing_one_is_null() {
 #[test]
 fn a_receipt_is_given_under_base_url_and_channel() {
     let mut own = Settings {
-        receipt: rule("/data/id"),
+        receipt: Some(rule("/data/id")),
         url: template("https://a.example:8443/v1/notes?x=1"),
         ..settings()
     };
@@ -238,7 +238,7 @@ fn a_receipt_is_given_under_base_url_and_channel() {
 #[test]
 fn a_warning_of_the_receiver_is_kept() {
     let own = Settings {
-        warned_when: rule("json.warning != null"),
+        warned_when: Some(rule("json.warning != null")),
         ..settings()
     };
     let judgement = judge(
@@ -281,7 +281,7 @@ fn retry_after_holds_the_lane_on_429_and_503() {
         );
     }
     let own = Settings {
-        rejected_when: rule("status == 429"),
+        rejected_when: Some(rule("status == 429")),
         ..settings()
     };
     let judgement = judge(own, header(answer(429, ""), "retry-after", "30"));
@@ -331,7 +331,7 @@ fn the_reason_is_what_the_vendor_said() {
     }
     let unmet = judge(
         Settings {
-            accepted_when: rule("body == 'ok'"),
+            accepted_when: Some(rule("body == 'ok'")),
             ..settings()
         },
         answer(200, "not ok"),
