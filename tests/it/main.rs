@@ -1,6 +1,12 @@
 //! Everything that needs more than one room, in one binary; each module is one behaviour.
-#![expect(clippy::unwrap_used, reason = "clippy.toml's leave for tests covers test functions, not their helpers")]
-#![expect(unreachable_pub, reason = "a test binary exports nothing: `pub` here means `for other modules`")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy.toml's leave for tests covers test functions, not their helpers"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing: `pub` here means `for other modules`"
+)]
 
 mod accept;
 mod config;

@@ -290,7 +290,7 @@ fn plan() -> AcceptPlan {
         supersedes: false,
     };
     AcceptPlan {
-        event: Event {
+        event: Arc::new(Event {
             id: Mint::default().event(Timestamp::UNIX_EPOCH, 1),
             source: "jobmojito".into(),
             event_type: EventType::new("interview.submitted"),
@@ -300,7 +300,7 @@ fn plan() -> AcceptPlan {
             candidate: None,
             received_at: Timestamp::UNIX_EPOCH,
             route_errors: Vec::new(),
-        },
+        }),
         payload: "{}".into(),
         fields: FieldDigests::default(),
         deliveries: vec![crm],

@@ -1,13 +1,15 @@
 //! Accepting: revisions, staleness, superseding, unconfirmed events.
 
+use std::sync::Arc;
+
 use super::*;
 use mojito_relay::model::{RouteError, State};
 use mojito_relay::store::Placed;
 
 store_test!(what_was_accepted_can_be_read_as_it_was, |store| async {
     let mut plan = plan("s-1", 1, 0, &["crm", "slack"]);
-    plan.event.candidate = Some("c-1".to_owned());
-    plan.event.route_errors = vec![RouteError {
+    Arc::make_mut(&mut plan.event).candidate = Some("c-1".to_owned());
+    Arc::make_mut(&mut plan.event).route_errors = vec![RouteError {
         route: "decisions".to_owned(),
         error: "no such key".to_owned(),
     }];
@@ -132,7 +134,7 @@ store_test!(
 store_test!(sources_do_not_share_subjects, |store| async {
     let first = store.accepted(plan("s-1", 1, 0, &["crm"])).await;
     let mut other = plan("s-1", 1, 0, &["crm"]);
-    other.event.source = "staging".into();
+    Arc::make_mut(&mut other.event).source = "staging".into();
     let other = store.accepted(other).await;
     assert_ne!(first.subject, other.subject);
     assert!(other.placed[0].ready);

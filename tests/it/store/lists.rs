@@ -1,5 +1,7 @@
 //! Lists, pages and counts.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -101,9 +103,9 @@ store_test!(
     |store| async {
         let submitted = plan("s-1", 1, 0, &[]);
         let mut failed = plan("s-2", 1, 10, &[]);
-        failed.event.event_type = EventType::new("interview.failed");
+        Arc::make_mut(&mut failed.event).event_type = EventType::new("interview.failed");
         let mut staging = plan("s-1", 1, 20, &[]);
-        staging.event.source = "staging".into();
+        Arc::make_mut(&mut staging.event).source = "staging".into();
         let again = plan("s-1", 2, 30, &[]);
         let ids = [&submitted, &failed, &staging, &again].map(|plan| plan.event.id);
         for plan in [submitted, failed, staging, again] {
@@ -158,12 +160,12 @@ store_test!(
     |store| async {
         let before = plan("s-1", 1, 0, &[]);
         let mut named = plan("s-1", 2, 10, &[]);
-        named.event.candidate = Some("c-1".to_owned());
+        Arc::make_mut(&mut named.event).candidate = Some("c-1".to_owned());
         let after = plan("s-1", 3, 20, &[]);
         let mut other_interview = plan("s-2", 1, 30, &[]);
-        other_interview.event.candidate = Some("c-1".to_owned());
+        Arc::make_mut(&mut other_interview.event).candidate = Some("c-1".to_owned());
         let mut somebody_else = plan("s-3", 1, 40, &[]);
-        somebody_else.event.candidate = Some("c-2".to_owned());
+        Arc::make_mut(&mut somebody_else.event).candidate = Some("c-2".to_owned());
         let ids = [&before, &named, &after, &other_interview].map(|plan| plan.event.id);
         for plan in [before, named, after, other_interview, somebody_else] {
             store.accepted(plan).await;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mojito_relay::clock::{ManualClock, plus};
+use mojito_relay::clock::ManualClock;
+use mojito_relay::model::plus;
 use mojito_relay::model::{
     Attempt, Budget, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Subject, Verdict,
 };
@@ -194,7 +195,7 @@ pub(crate) fn at(millis: i64) -> Timestamp {
 /// A plan for a revision of a subject, received at `T + millis`, with a delivery to each destination.
 pub(crate) fn plan(subject: &str, revision: u32, millis: i64, to: &[&str]) -> AcceptPlan {
     AcceptPlan {
-        event: Event {
+        event: Arc::new(Event {
             id: event_id(millis),
             source: "jobmojito".into(),
             event_type: EventType::new("interview.submitted"),
@@ -208,7 +209,7 @@ pub(crate) fn plan(subject: &str, revision: u32, millis: i64, to: &[&str]) -> Ac
             candidate: None,
             received_at: at(millis),
             route_errors: Vec::new(),
-        },
+        }),
         payload: Bytes::from(format!("{{\"id\":\"{subject}\",\"at\":{millis}}}")),
         fields: digests(&[("score", revision)]),
         deliveries: to

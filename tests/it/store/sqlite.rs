@@ -73,7 +73,7 @@ async fn a_command_that_fails_does_not_harm_its_batch() {
     let mut plans: Vec<AcceptPlan> = (0..10)
         .map(|n| plan(&format!("s-{n}"), 1, n, &["crm"]))
         .collect();
-    plans[6].event.id = plans[3].event.id;
+    Arc::make_mut(&mut plans[6].event).id = plans[3].event.id;
     let answers = at_once(&home, plans).await;
     for (n, answer) in answers.into_iter().enumerate() {
         if n == 6 {

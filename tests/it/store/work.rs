@@ -1,5 +1,7 @@
 //! What an attempt is told: the event, what went before, the receipt.
 
+use std::sync::Arc;
+
 use super::*;
 use mojito_relay::model::State;
 use mojito_relay::store::Since;
@@ -9,13 +11,15 @@ async fn four_revisions(store: &Home) -> Vec<DeliveryId> {
     let mut deliveries = Vec::new();
     for (revision, field) in [(1, ""), (2, "status"), (3, "score"), (4, "decision")] {
         let mut plan = plan("s-1", revision, i64::from(revision), &["ats"]);
-        plan.event.changed = if revision == 1 {
+        Arc::make_mut(&mut plan.event).changed = if revision == 1 {
             Vec::new()
         } else {
             vec![field.to_owned()]
         };
         if revision == 4 {
-            plan.event.changed.push("score".to_owned());
+            Arc::make_mut(&mut plan.event)
+                .changed
+                .push("score".to_owned());
         }
         plan.payload = Bytes::from(format!("revision {revision}"));
         deliveries.push(store.accepted(plan).await.placed[0].id);
