@@ -67,7 +67,7 @@ impl Expression {
         let mut found = Names::default();
         found.walk(program.expression(), &mut Vec::new());
         if let Some(name) = found
-            .names
+            .roots
             .iter()
             .find(|name| !roots.contains(&name.as_str()))
         {
@@ -266,7 +266,7 @@ fn syntax_error(errors: &cel::ParseErrors) -> BadExpression {
 /// What an expression names, collected from its tree.
 #[derive(Default)]
 struct Names {
-    names: Vec<String>,
+    roots: Vec<String>,
     functions: Vec<String>,
     reads: Vec<FieldPath>,
     presence_test: bool,
@@ -330,9 +330,9 @@ impl Names {
     }
 
     fn name(&mut self, name: &str, bound: &[String]) {
-        let known = self.names.iter().any(|n| n == name) || bound.iter().any(|n| n == name);
+        let known = self.roots.iter().any(|n| n == name) || bound.iter().any(|n| n == name);
         if !known && !name.starts_with('@') {
-            self.names.push(name.to_owned());
+            self.roots.push(name.to_owned());
         }
     }
 }

@@ -212,8 +212,9 @@ impl Intake {
                         return Ok(self.duplicate(arrival, id, revision, started)?);
                     }
                     // Somebody else's body was its one retry: this one is news.
-                    head.iter_mut()
-                        .for_each(|head| head.unconfirmed.retain(|lost| lost.event != id));
+                    if let Some(head) = &mut head {
+                        head.unconfirmed.retain(|lost| lost.event != id);
+                    }
                 }
             }
         }

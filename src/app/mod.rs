@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{StoreSettings, StoreUrl};
+use crate::config::{Config, StoreSettings, StoreUrl};
 use crate::dispatch::{Bench, Dispatcher, Handle};
-use crate::doorbell::doorbell;
+use crate::doorbell::{Doorbell, doorbell};
 use crate::http::admin::{Admin, InForce};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::{Intake, Parts as IntakeParts};
@@ -124,13 +124,7 @@ pub fn open_store(
 ) -> Result<Arc<dyn Store>, StoreError> {
     let StoreUrl::Sqlite(path) = &settings.url;
     let watched = telemetry.clone();
-    let on_commit = move |took: Duration, batch: usize| {
-        watched.metrics.store_commit.observe(took.as_secs_f64());
-        watched
-            .metrics
-            .store_batch
-            .observe(f64::from(u32::try_from(batch).unwrap_or(u32::MAX)));
-    };
+    let on_commit = move |took: Duration, batch: usize| watched.metrics.committed(took, batch);
     let options = SqliteOptions {
         path: path.clone(),
         key,
@@ -170,107 +164,102 @@ impl Relay {
             })
         };
         let (ingress, admin) = (address(&parts.ingress)?, address(&parts.admin)?);
-        let mut chance = StdRng::from_seed(parts.seed);
-        let mut fork = || -> Box<dyn Rng + Send> { Box::new(StdRng::from_rng(&mut chance)) };
-        let (tasks, attempts) = (TaskTracker::new(), TaskTracker::new());
-        let (bell, listener) = doorbell(RINGS);
-        let bench = Bench {
-            store: parts.store.clone(),
-            transport: parts.transport.clone(),
-            clock: parts.clock.clone(),
-            telemetry: parts.telemetry.clone(),
-        };
-        let (dispatcher, lanes) = Dispatcher::new(bench, listener, fork(), attempts.clone());
-        let in_force = InForce {
-            hash: config.hash.clone(),
-            generation: 1,
-            loaded_at: parts.clock.now(),
-            sources: source_names(&compiled),
-        };
-        let in_force = Arc::new(ArcSwap::from_pointee(in_force));
-        let intake_parts = IntakeParts {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
-            doorbell: bell.clone(),
-            telemetry: parts.telemetry.clone(),
-            tasks: tasks.clone(),
-            random: Mutex::new(fork()),
-            max_waiting: config.store.max_waiting,
-        };
-        let intake = Arc::new(Intake::new(intake_parts, compiled.rules));
         let certificates = config
             .server
             .tls
             .clone()
             .map(Certificates::load)
             .transpose()?;
-        let door = Ingress::new(
-            &config.server,
-            intake.clone(),
-            parts.telemetry.clone(),
-            parts.clock.clone(),
-        );
-        let stop = Stops::default();
-        let draining = Arc::new(AtomicBool::new(false));
-        let office = Admin {
+        let mut chance = StdRng::from_seed(parts.seed);
+        let mut fork = || -> Box<dyn Rng + Send> { Box::new(StdRng::from_rng(&mut chance)) };
+        let (tasks, attempts) = (TaskTracker::new(), TaskTracker::new());
+        let (bell, listener) = doorbell(RINGS);
+        let (dispatcher, lanes) =
+            Dispatcher::new(bench(&parts), listener, fork(), attempts.clone());
+        let wires = Wires {
+            bell,
+            lanes,
+            certificates,
+            in_force: Arc::new(ArcSwap::from_pointee(InForce {
+                hash: config.hash.clone(),
+                generation: 1,
+                loaded_at: parts.clock.now(),
+                sources: source_names(&compiled),
+            })),
+            draining: Arc::default(),
+        };
+        let intake = IntakeParts {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
+            doorbell: wires.bell.clone(),
             telemetry: parts.telemetry.clone(),
-            lanes: lanes.clone(),
-            doorbell: bell,
-            token: config.admin.token.clone(),
-            in_force: in_force.clone(),
-            draining: draining.clone(),
+            tasks: tasks.clone(),
+            random: Mutex::new(fork()),
+            max_waiting: config.store.max_waiting,
         };
-        let mut running = JoinSet::new();
+        let intake = Arc::new(Intake::new(intake, compiled.rules));
+        let mut relay = Self {
+            ingress,
+            admin,
+            reloader: Arc::new(wires.reloader(&config, &parts, intake.clone())),
+            grace: config.server.shutdown_grace,
+            running: JoinSet::new(),
+            tasks,
+            attempts,
+            draining: wires.draining.clone(),
+            stop: Stops::default(),
+            telemetry: parts.telemetry.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+        };
+        relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
+        // The lanes are there before the doors open.
+        let opened = wires
+            .lanes
+            .reconfigure(compiled.lanes, compiled.routes)
+            .await;
+        opened.map_err(|_| StoreError::Closed)?;
+        relay.open_doors(&config, parts, (intake, wires));
+        relay.telemetry.metrics.reloaded(relay.clock.now(), true);
+        Ok(relay)
+    }
+
+    fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
+        let office = wires.office(config, &parts);
+        let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
+        let door = Arc::new(Ingress::new(
+            &config.server,
+            intake,
+            telemetry,
+            clock.clone(),
+        ));
         let server = Server::new(
             ServerLimits::from(&config.server),
-            certificates.clone(),
-            parts.clock.clone(),
+            wires.certificates,
+            clock.clone(),
         );
         let serving = server.run(
             parts.ingress,
-            Arc::new(door),
-            stop.ingress.clone(),
-            tasks.clone(),
+            door,
+            self.stop.ingress.clone(),
+            self.tasks.clone(),
         );
-        spawn(&mut running, "ingress", serving);
-        let server = Server::new(ServerLimits::admin(), None, parts.clock.clone());
+        self.spawn("ingress", serving);
+        let server = Server::new(ServerLimits::admin(), None, clock);
         let serving = server.run(
             parts.admin,
             Arc::new(office),
-            stop.admin.clone(),
-            tasks.clone(),
+            self.stop.admin.clone(),
+            self.tasks.clone(),
         );
-        spawn(&mut running, "admin", serving);
-        spawn(&mut running, "lanes", dispatcher.run(stop.lanes.clone()));
-        open_lanes(&lanes, compiled.lanes, compiled.routes).await?;
-        parts.telemetry.metrics.reloaded(parts.clock.now(), true);
-        let grace = config.server.shutdown_grace;
-        let reloader = Reloader {
-            fixed: reload::Fixed::of(&config),
-            intake,
-            lanes,
-            certificates,
-            transport: parts.transport,
-            telemetry: parts.telemetry.clone(),
-            clock: parts.clock.clone(),
-            in_force,
-        };
-        Ok(Self {
-            ingress,
-            admin,
-            telemetry: parts.telemetry,
-            reloader: Arc::new(reloader),
-            store: parts.store,
-            clock: parts.clock,
-            grace,
-            running,
-            tasks,
-            attempts,
-            draining,
-            stop,
-        })
+        self.spawn("admin", serving);
+    }
+
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(async move {
+            task.await;
+            name
+        });
     }
 
     /// Waits for a task that ends although nobody asked it to: the relay cannot go on then.
@@ -325,31 +314,54 @@ impl Relay {
     }
 }
 
-/// The lanes are there before the relay says that it is.
-async fn open_lanes(
-    lanes: &Handle,
-    specs: Vec<crate::dispatch::LaneSpec>,
-    routes: Arc<crate::dispatch::RouteValues>,
-) -> Result<(), StoreError> {
-    lanes
-        .reconfigure(specs, routes)
-        .await
-        .map_err(|_| StoreError::Closed)
+/// What the rooms above the lanes are tied together with.
+struct Wires {
+    bell: Doorbell,
+    lanes: Handle,
+    certificates: Option<Arc<Certificates>>,
+    in_force: Arc<ArcSwap<InForce>>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Wires {
+    fn office(&self, config: &Config, parts: &Parts) -> Admin {
+        Admin {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            telemetry: parts.telemetry.clone(),
+            lanes: self.lanes.clone(),
+            doorbell: self.bell.clone(),
+            token: config.admin.token.clone(),
+            in_force: self.in_force.clone(),
+            draining: self.draining.clone(),
+        }
+    }
+
+    fn reloader(&self, config: &Config, parts: &Parts, intake: Arc<Intake>) -> Reloader {
+        Reloader {
+            fixed: reload::Fixed::of(config),
+            intake,
+            lanes: self.lanes.clone(),
+            certificates: self.certificates.clone(),
+            transport: parts.transport.clone(),
+            telemetry: parts.telemetry.clone(),
+            clock: parts.clock.clone(),
+            in_force: self.in_force.clone(),
+        }
+    }
+}
+
+fn bench(parts: &Parts) -> Bench {
+    Bench {
+        store: parts.store.clone(),
+        transport: parts.transport.clone(),
+        clock: parts.clock.clone(),
+        telemetry: parts.telemetry.clone(),
+    }
 }
 
 fn source_names(compiled: &Compiled) -> Vec<Name> {
     let mut names: Vec<Name> = compiled.rules.sources.keys().cloned().collect();
     names.sort();
     names
-}
-
-fn spawn(
-    running: &mut JoinSet<&'static str>,
-    name: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
-) {
-    running.spawn(async move {
-        task.await;
-        name
-    });
 }

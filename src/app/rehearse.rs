@@ -70,7 +70,10 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
             rehearsal.fields(ready, destination);
         }
         for (at, route) in rules.routes.iter().enumerate() {
-            let reads = route.when.iter().flat_map(|when| when.reads());
+            let reads = route
+                .when
+                .iter()
+                .flat_map(super::super::expr::Expression::reads);
             reads.for_each(|path| rehearsal.field(ready, &format!("routes[{at}].when"), path));
         }
     }
@@ -80,9 +83,7 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
 
 /// Every sample as a first revision, and the submitted ones as a change of [`BEFORE`], too.
 fn cases(source: &Source, now: Timestamp) -> Vec<Case<'_>> {
-    let before = sample(BEFORE)
-        .map(str::as_bytes)
-        .map_or(Value::Null, |bytes| value(bytes));
+    let before = sample(BEFORE).map(str::as_bytes).map_or(Value::Null, value);
     let mut cases = Vec::new();
     for (name, text) in SAMPLES {
         let first = case(source, name, text, now);

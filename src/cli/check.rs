@@ -27,7 +27,7 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(global: &Global, args: CheckArgs) -> ExitCode {
     let secrets = if args.no_secrets {
         Secrets::Skip
     } else {
@@ -66,11 +66,11 @@ pub(super) fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> 
         Format::Json => say(json!({ "ok": errors == 0, "findings": findings })),
         Format::Text => tell(&findings, errors, &done),
     }
-    Ok(if errors == 0 {
+    if errors == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(BAD_CONFIGURATION)
-    })
+    }
 }
 
 fn tell(findings: &[Finding], errors: usize, done: &str) {

@@ -93,7 +93,7 @@ impl Handler for Sink {
         let (parts, body) = request.into_parts();
         let limits = BodyLimits {
             max_body: 16 << 20,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
         };
         let body = read_body(body, limits, &BodyBudget::new(64 << 20)).await;
         say(format_args!(

@@ -152,54 +152,54 @@ impl Lane {
         told: Told,
         at: (Timestamp, f64),
     ) -> (Outcome, Change) {
-        let (now, unit) = at;
-        self.note_standing(now);
-        let judgement = match told {
-            Told::Unsendable(Unsendable::Skipped { field }) => {
-                return (
-                    Outcome::Skipped {
-                        reason: format!("{field} is null"),
-                    },
-                    Change::None,
-                );
-            }
+        self.note_standing(at.0);
+        match told {
+            Told::Unsendable(Unsendable::Skipped { field }) => (
+                Outcome::Skipped {
+                    reason: format!("{field} is null"),
+                },
+                Change::None,
+            ),
             Told::Unsendable(Unsendable::Dead { reason }) => {
-                return (Outcome::Dead { reason }, Change::None);
+                (Outcome::Dead { reason }, Change::None)
             }
-            Told::Judged(judgement) => judgement,
-        };
+            Told::Judged(judgement) => self.judged(waiting, probe, judgement, at),
+        }
+    }
+
+    fn judged(
+        &mut self,
+        waiting: &Waiting,
+        probe: bool,
+        judgement: Judgement,
+        at: (Timestamp, f64),
+    ) -> (Outcome, Change) {
+        let (now, unit) = at;
         let mut budget = waiting.budget.clone();
         budget.tries = budget.tries.saturating_add(1);
-        let keep = |budget| Outcome::Waiting {
-            due_at: waiting.due_at,
-            reason: judgement.reason.clone(),
-            budget,
-            supersedable: self.spec.destination.revisions() == Revisions::Latest,
-        };
         let reason = judgement.reason.as_str();
         match judgement.verdict {
             Verdict::Accepted => {
                 self.gate.accepted(now);
                 let change = self.breaker.accepted(now, probe);
-                (
-                    Outcome::Delivered {
-                        receipt: judgement.receipt,
-                        warning: judgement.warning,
-                    },
-                    change,
-                )
+                let Judgement {
+                    receipt, warning, ..
+                } = judgement;
+                (Outcome::Delivered { receipt, warning }, change)
             }
             Verdict::Retry if judgement.holds_lane => {
                 let policy = &self.spec.settings.retry;
                 let longest = self.spec.settings.breaker.probe_max;
-                self.gate.hold(now, judgement.retry_after, |times| {
-                    policy.delay(times, unit).min(longest)
-                });
-                (keep(budget), Change::None)
+                let fallback = |times| policy.delay(times, unit).min(longest);
+                self.gate.hold(now, judgement.retry_after, fallback);
+                (self.keep(waiting, budget, judgement.reason), Change::None)
             }
-            Verdict::Retry if probe => (keep(budget), self.breaker.failed(now, reason, true)),
+            Verdict::Retry if probe => {
+                let change = self.breaker.failed(now, reason, true);
+                (self.keep(waiting, budget, judgement.reason), change)
+            }
             Verdict::Retry => {
-                let outcome = self.charge(waiting, &budget, &judgement, (now, unit));
+                let outcome = self.charge(waiting, &budget, &judgement, at);
                 (outcome, self.breaker.failed(now, reason, false))
             }
             Verdict::Blocked if self.breaker.took_another_since(budget.refused_at) => {
@@ -207,24 +207,35 @@ impl Lane {
                 (Outcome::Dead { reason }, Change::None)
             }
             Verdict::Blocked => {
-                budget.refused_at = Some(budget.refused_at.unwrap_or(now));
-                (keep(budget), self.breaker.refused(now, reason, probe))
+                let change = self.breaker.refused(now, reason, probe);
+                budget.refused_at = budget.refused_at.or(Some(now));
+                (self.keep(waiting, budget, judgement.reason), change)
             }
             Verdict::Rejected => {
                 let again = self.breaker.took_another_since(budget.refused_at);
                 let (change, stands) = self.breaker.rejected(now, waiting.id.event, reason, probe);
                 if stands || again {
-                    (
+                    return (
                         Outcome::Dead {
                             reason: judgement.reason,
                         },
                         change,
-                    )
-                } else {
-                    budget.refused_at = Some(budget.refused_at.unwrap_or(now));
-                    (keep(budget), change)
+                    );
                 }
+                budget.refused_at = budget.refused_at.or(Some(now));
+                (self.keep(waiting, budget, judgement.reason), change)
             }
+        }
+    }
+
+    /// It goes on waiting, at no charge.
+    fn keep(&self, waiting: &Waiting, budget: Budget, reason: String) -> Outcome {
+        let supersedable = self.spec.destination.revisions() == Revisions::Latest;
+        Outcome::Waiting {
+            due_at: waiting.due_at,
+            reason,
+            budget,
+            supersedable,
         }
     }
 
@@ -263,7 +274,7 @@ impl Lane {
         self.probing &= !probe;
         match outcome {
             Some(Outcome::Waiting { due_at, .. }) if *due_at > waiting.due_at => {
-                self.window.wakes_at(*due_at)
+                self.window.wakes_at(*due_at);
             }
             Some(Outcome::Waiting { .. }) => self.window.look(),
             _ => {}

@@ -34,11 +34,20 @@ pub(super) struct Window {
     backlog: bool,
     /// The last read brought nothing new, because what is due waits behind its subject's first.
     stalled: bool,
-    reading: bool,
-    rung_while_reading: bool,
+    reading: Reading,
     next_due: Option<Timestamp>,
     /// After a failed read: not before this time.
     not_before: Option<Timestamp>,
+}
+
+/// Whether the store is being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    No,
+    Yes,
+    /// And something was written since it began: the answer may not have it.
+    Outdated,
 }
 
 impl Window {
@@ -52,9 +61,8 @@ impl Window {
 
     /// Takes a delivery that was just written, unless older ones may still be in the store.
     pub(super) fn offer(&mut self, waiting: Waiting, work: Option<Box<Work>>) {
-        self.rung_while_reading |= self.reading;
-        self.stalled = false;
-        if self.backlog || self.reading || self.entries.len() >= WINDOW {
+        self.rung();
+        if self.backlog || self.reading != Reading::No || self.entries.len() >= WINDOW {
             self.backlog = true;
         } else {
             self.push(waiting, work);
@@ -63,8 +71,7 @@ impl Window {
 
     /// Something waits in the store.
     pub(super) fn look(&mut self) {
-        self.rung_while_reading |= self.reading;
-        self.stalled = false;
+        self.rung();
         self.backlog = true;
     }
 
@@ -89,22 +96,21 @@ impl Window {
     pub(super) fn wants(&mut self, now: Timestamp) -> Option<usize> {
         let due = self.next_due.is_some_and(|next| next <= now);
         let later = self.not_before.is_some_and(|at| at > now);
-        if self.reading
+        if self.reading != Reading::No
             || later
             || !(self.backlog && !self.stalled || due)
             || self.entries.len() > WINDOW / 4
         {
             return None;
         }
-        self.reading = true;
-        self.rung_while_reading = false;
+        self.reading = Reading::Yes;
         // What is known already comes along in the answer.
         Some(WINDOW - self.entries.len() + self.known.len())
     }
 
     /// Takes what the store answered.
     pub(super) fn refill(&mut self, due: Due) {
-        self.reading = false;
+        let outdated = std::mem::take(&mut self.reading) == Reading::Outdated;
         self.not_before = None;
         let before = self.entries.len();
         let mut left_out = false;
@@ -118,21 +124,21 @@ impl Window {
                 left_out = true;
             }
         }
-        self.backlog = due.more || left_out || self.rung_while_reading;
-        self.stalled = self.entries.len() == before && !self.rung_while_reading;
+        self.backlog = due.more || left_out || outdated;
+        self.stalled = self.entries.len() == before && !outdated;
         self.next_due = due.next_due;
     }
 
     /// The store could not be read: try again at `at`.
     pub(super) fn unreadable(&mut self, at: Timestamp) {
-        self.reading = false;
+        self.reading = Reading::No;
         self.backlog = true;
         self.not_before = Some(at);
     }
 
     /// When to look again without being rung.
     pub(super) fn wake(&self) -> Option<Timestamp> {
-        if self.reading || self.entries.len() > WINDOW / 4 {
+        if self.reading != Reading::No || self.entries.len() > WINDOW / 4 {
             return None;
         }
         if self.backlog && !self.stalled {
@@ -185,6 +191,14 @@ impl Window {
         }
         self.bytes = 0;
         self.look();
+    }
+
+    /// Something was written: reading again may bring something new.
+    fn rung(&mut self) {
+        self.stalled = false;
+        if self.reading == Reading::Yes {
+            self.reading = Reading::Outdated;
+        }
     }
 
     fn push(&mut self, waiting: Waiting, work: Option<Box<Work>>) {

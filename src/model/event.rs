@@ -17,7 +17,7 @@ pub type Name = Arc<str>;
 #[serde(transparent)]
 pub struct EventType(Arc<str>);
 
-/// What an event is about: for JobMojito the interview result's id. 1 to 256 bytes.
+/// What an event is about: for `JobMojito` the interview result's id. 1 to 256 bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Subject(Arc<str>);

@@ -84,13 +84,11 @@ impl Mint {
 
 /// Lays a time (48 bits) with a counter (12 bits) and randomness out as a version 7 UUID.
 fn compose(time: u64, random: u64) -> Uuid {
-    let [a, b, c, d, e, f, ..] = (time << 4).to_be_bytes();
-    let counter = time & 0xfff;
-    let [g, h] = (0x7000 | u16::try_from(counter).unwrap_or(0)).to_be_bytes();
-    let tail = ((random >> 2) | (0b10 << 62)).to_be_bytes();
-    let mut bytes = [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes[8..].copy_from_slice(&tail);
-    Uuid::from_bytes(bytes)
+    let (millis, counter) = (u128::from(time >> 12), u128::from(time & 0xfff));
+    let (version, variant) = (7_u128, 0b10_u128);
+    let layout =
+        millis << 80 | version << 76 | counter << 64 | variant << 62 | u128::from(random >> 2);
+    Uuid::from_u128(layout)
 }
 
 impl fmt::Display for EventId {

@@ -30,7 +30,7 @@ impl FromStr for Rate {
             unit => format!("1{unit}"),
         };
         let period = humantime::parse_duration(&period).map_err(|_| bad())?;
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         if period.is_zero() || period > day {
             return Err(bad());
         }

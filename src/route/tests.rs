@@ -35,8 +35,8 @@ fn route(name: &str, to: &[&str]) -> Route {
     }
 }
 
-fn when(text: &str) -> Option<Expression> {
-    Some(Expression::compile(text, EVENT_ROOTS).expect(text))
+fn when(text: &str) -> Expression {
+    Expression::compile(text, EVENT_ROOTS).expect(text)
 }
 
 fn outcome(route: Route, event: &Event, result: &Value) -> Outcome {
@@ -113,7 +113,7 @@ fn changed_means_differs_or_on_a_first_revision_is_not_null() {
 #[test]
 fn an_expression_that_fails_is_no_match_and_is_told() {
     let high = Route {
-        when: when("result.ai_analysis_recruiter_score >= 4.0"),
+        when: Some(when("result.ai_analysis_recruiter_score >= 4.0")),
         ..route("high", &["x"])
     };
     let routes = Routes::new(vec![high, route("all", &["y"])]);
@@ -140,7 +140,7 @@ fn expressions_see_event_previous_and_the_route_s_own_with() {
             unreachable!("an object")
         };
         Route {
-            when: when(text),
+            when: Some(when(text)),
             with,
             ..route("r", &["x"])
         }

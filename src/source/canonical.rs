@@ -32,7 +32,9 @@ fn spell(node: &Node<'_>, out: &mut Vec<u8>) {
         Node::List(items) => {
             out.push(b'l');
             count(items.len(), out);
-            items.iter().for_each(|item| spell(item, out));
+            for item in items {
+                spell(item, out);
+            }
         }
         Node::Object(members) => {
             let last_wins: BTreeMap<_, _> = members

@@ -61,7 +61,7 @@ impl Kind {
                 event_type: EventType::new(
                     &event_type
                         .pick(body, headers)
-                        .filter(is_type)
+                        .filter(|text| is_type(text))
                         .unwrap_or(UNNAMED_TYPE.to_owned()),
                 ),
                 subject: subject
@@ -97,7 +97,7 @@ impl Pick {
 }
 
 /// A type travels in a header and is matched by globs: visible ASCII, not too long.
-fn is_type(text: &String) -> bool {
+fn is_type(text: &str) -> bool {
     (1..=MAX_TYPE_BYTES).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_graphic() && b != b'*')
 }

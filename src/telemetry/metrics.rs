@@ -1,10 +1,12 @@
 //! The metrics of the contract. Labels come from configured names and closed sets only.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::Attempted;
@@ -14,24 +16,41 @@ use crate::source::INTERVIEW_TYPES;
 /// Every metric, in a registry of its own.
 pub struct Metrics {
     registry: Registry,
+    inward: Inward,
+    outward: Outward,
+    lanes: Lanes,
+    house: House,
+}
+
+/// What comes in.
+struct Inward {
     events: IntCounterVec,
     refusals: IntCounterVec,
-    /// From the whole body to the durable commit, in seconds.
-    pub accept_duration: Histogram,
+    accept_duration: Histogram,
     secret_uses: IntCounterVec,
+    expression_errors: IntCounterVec,
+}
+
+/// What goes out.
+struct Outward {
     deliveries: IntCounterVec,
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
-    waiting: IntGaugeVec,
-    oldest_waiting: prometheus::GaugeVec,
-    oldest_undelivered: prometheus::GaugeVec,
-    destination_state: IntGaugeVec,
     end_to_end: HistogramVec,
-    expression_errors: IntCounterVec,
-    /// A commit of the store, in seconds.
-    pub store_commit: Histogram,
-    /// Commands in one commit.
-    pub store_batch: Histogram,
+}
+
+/// How the lanes stand at the moment of a scrape.
+struct Lanes {
+    waiting: IntGaugeVec,
+    oldest_waiting: GaugeVec,
+    oldest_undelivered: GaugeVec,
+    state: IntGaugeVec,
+}
+
+/// The relay itself.
+struct House {
+    store_commit: Histogram,
+    store_batch: Histogram,
     reload_success: Gauge,
     reloads: IntCounterVec,
 }
@@ -60,105 +79,107 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
-        let r = &registry;
         let build = gauges(
-            r,
-            "relay_build_info",
-            "Always 1; the version is in the label",
+            &registry,
+            ("relay_build_info", "Always 1; the version is in the label"),
             &["version"],
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Self {
-            events: counter(
-                r,
-                "relay_events_total",
-                "Bodies received, by outcome",
-                &["source", "type", "outcome"],
-            ),
-            refusals: counter(
-                r,
-                "relay_requests_refused_total",
-                "Requests answered with an error",
-                &["source", "status"],
-            ),
-            accept_duration: histogram(
-                r,
-                "relay_accept_duration_seconds",
-                "Whole body to durable commit",
-                FAST,
-            ),
-            secret_uses: counter(
-                r,
-                "relay_source_secret_uses_total",
-                "Requests let in, by the position of the secret they used",
-                &["source", "position"],
-            ),
-            deliveries: counter(
-                r,
-                "relay_deliveries_total",
-                "Deliveries that reached a final state",
-                &["destination", "state"],
-            ),
-            attempts: counter(
-                r,
-                "relay_attempts_total",
-                "Requests sent, by verdict",
-                &["destination", "verdict"],
-            ),
-            attempt_duration: histograms(
-                r,
-                "relay_attempt_duration_seconds",
-                "One request, first byte to verdict",
-                SLOW,
-            ),
-            waiting: gauges(r, "relay_waiting", "Deliveries waiting", &["destination"]),
-            oldest_waiting: seconds(
-                r,
-                "relay_oldest_waiting_seconds",
-                "How long the oldest delivery has been due",
-            ),
-            oldest_undelivered: seconds(
-                r,
-                "relay_oldest_undelivered_seconds",
-                "Age of the oldest waiting delivery",
-            ),
-            destination_state: gauges(
-                r,
-                "relay_destination_state",
-                "1 for the state the lane is in",
-                &["destination", "state"],
-            ),
-            end_to_end: histograms(r, "relay_end_to_end_seconds", "Accepted to delivered", LONG),
-            expression_errors: counter(
-                r,
-                "relay_expression_errors_total",
-                "Events for which a route's `when` failed",
-                &["route"],
-            ),
-            store_commit: histogram(
-                r,
-                "relay_store_commit_seconds",
-                "One commit of the store",
-                FAST,
-            ),
-            store_batch: histogram(
-                r,
-                "relay_store_batch_size",
-                "Writes that shared one commit",
-                SIZES,
-            ),
-            reload_success: gauge(
-                r,
-                "relay_config_reload_success_timestamp_seconds",
-                "When the configuration in force was loaded",
-            ),
-            reloads: counter(
-                r,
-                "relay_config_reloads_total",
-                "Reloads of the configuration",
-                &["outcome"],
-            ),
-            registry: registry.clone(),
+            inward: Inward::new(&registry),
+            outward: Outward::new(&registry),
+            lanes: Lanes::new(&registry),
+            house: House::new(&registry),
+            registry,
+        }
+    }
+}
+
+impl Inward {
+    fn new(r: &Registry) -> Self {
+        let events = ("relay_events_total", "Bodies received, by outcome");
+        let refusals = (
+            "relay_requests_refused_total",
+            "Requests answered with an error",
+        );
+        let accept = (
+            "relay_accept_duration_seconds",
+            "Whole body to durable commit",
+        );
+        let secrets = (
+            "relay_source_secret_uses_total",
+            "Requests let in, by the position of the secret they used",
+        );
+        let expressions = (
+            "relay_expression_errors_total",
+            "Events for which a route's `when` failed",
+        );
+        Self {
+            events: counter(r, events, &["source", "type", "outcome"]),
+            refusals: counter(r, refusals, &["source", "status"]),
+            accept_duration: histogram(r, accept, FAST),
+            secret_uses: counter(r, secrets, &["source", "position"]),
+            expression_errors: counter(r, expressions, &["route"]),
+        }
+    }
+}
+
+impl Outward {
+    fn new(r: &Registry) -> Self {
+        let deliveries = (
+            "relay_deliveries_total",
+            "Deliveries that reached a final state",
+        );
+        let attempts = ("relay_attempts_total", "Requests sent, by verdict");
+        let duration = (
+            "relay_attempt_duration_seconds",
+            "One request, first byte to verdict",
+        );
+        let end_to_end = ("relay_end_to_end_seconds", "Accepted to delivered");
+        Self {
+            deliveries: counter(r, deliveries, &["destination", "state"]),
+            attempts: counter(r, attempts, &["destination", "verdict"]),
+            attempt_duration: histograms(r, duration, SLOW),
+            end_to_end: histograms(r, end_to_end, LONG),
+        }
+    }
+}
+
+impl Lanes {
+    fn new(r: &Registry) -> Self {
+        let waiting = ("relay_waiting", "Deliveries waiting");
+        let due = (
+            "relay_oldest_waiting_seconds",
+            "How long the oldest delivery has been due",
+        );
+        let created = (
+            "relay_oldest_undelivered_seconds",
+            "Age of the oldest waiting delivery",
+        );
+        let state = ("relay_destination_state", "1 for the state the lane is in");
+        Self {
+            waiting: gauges(r, waiting, &["destination"]),
+            oldest_waiting: seconds(r, due),
+            oldest_undelivered: seconds(r, created),
+            state: gauges(r, state, &["destination", "state"]),
+        }
+    }
+}
+
+impl House {
+    fn new(r: &Registry) -> Self {
+        let commit = ("relay_store_commit_seconds", "One commit of the store");
+        let batch = ("relay_store_batch_size", "Writes that shared one commit");
+        let success = (
+            "relay_config_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded",
+        );
+        let reloads = ("relay_config_reloads_total", "Reloads of the configuration");
+        Self {
+            store_commit: histogram(r, commit, FAST),
+            store_batch: histogram(r, batch, SIZES),
+            reload_success: registered(r, Gauge::new(success.0, success.1)),
+            reloads: counter(r, reloads, &["outcome"]),
         }
     }
 }
@@ -176,18 +197,21 @@ impl Metrics {
         let known = INTERVIEW_TYPES
             .into_iter()
             .find(|known| *known == event_type.as_str());
-        self.events
+        self.inward
+            .events
             .with_label_values(&[source, known.unwrap_or("other"), outcome])
             .inc();
     }
 
     /// A request was answered with an error. `source` is a configured name, or empty.
     pub fn refused(&self, source: &str, status: u16) {
-        self.refusals
+        self.inward
+            .refusals
             .with_label_values(&[source, &status.to_string()])
             .inc();
         if !source.is_empty() {
-            self.events
+            self.inward
+                .events
                 .with_label_values(&[source, "", "refused"])
                 .inc();
         }
@@ -195,7 +219,8 @@ impl Metrics {
 
     /// A sender was let in by the secret at `position`, counted from 0.
     pub fn secret_used(&self, source: &str, position: usize) {
-        self.secret_uses
+        self.inward
+            .secret_uses
             .with_label_values(&[source, &position.to_string()])
             .inc();
     }
@@ -203,7 +228,8 @@ impl Metrics {
     /// A delivery reached a final state.
     pub fn delivery(&self, destination: &str, state: State) {
         if state.is_final() {
-            self.deliveries
+            self.outward
+                .deliveries
                 .with_label_values(&[destination, state.as_str()])
                 .inc();
         }
@@ -211,35 +237,55 @@ impl Metrics {
 
     pub(super) fn attempted(&self, attempted: &Attempted) {
         if let Some(verdict) = attempted.verdict {
-            self.attempts
+            self.outward
+                .attempts
                 .with_label_values(&[&*attempted.destination, verdict.as_str()])
                 .inc();
-            let seconds = std::time::Duration::from_millis(attempted.duration_ms).as_secs_f64();
-            self.attempt_duration
+            let seconds = Duration::from_millis(attempted.duration_ms).as_secs_f64();
+            self.outward
+                .attempt_duration
                 .with_label_values(&[&*attempted.destination])
                 .observe(seconds);
         }
         self.delivery(&attempted.destination, attempted.state);
         if let Some(took) = attempted.end_to_end {
-            self.end_to_end
+            self.outward
+                .end_to_end
                 .with_label_values(&[&*attempted.destination])
                 .observe(took.as_secs_f64());
         }
     }
 
+    /// A body was taken, so long after it had arrived whole.
+    pub fn accepted(&self, took: Duration) {
+        self.inward.accept_duration.observe(took.as_secs_f64());
+    }
+
+    /// The store committed `batch` writes in one go.
+    pub fn committed(&self, took: Duration, batch: usize) {
+        self.house.store_commit.observe(took.as_secs_f64());
+        self.house
+            .store_batch
+            .observe(f64::from(u32::try_from(batch).unwrap_or(u32::MAX)));
+    }
+
     /// A route's `when` failed for an event.
     pub fn expression_error(&self, route: &str) {
-        self.expression_errors.with_label_values(&[route]).inc();
+        self.inward
+            .expression_errors
+            .with_label_values(&[route])
+            .inc();
     }
 
     /// The configuration was loaded, or a reload refused.
     pub fn reloaded(&self, at: Timestamp, accepted: bool) {
-        self.reloads
+        self.house
+            .reloads
             .with_label_values(&[if accepted { "accepted" } else { "refused" }])
             .inc();
         if accepted {
-            self.reload_success.set(
-                std::time::Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH))
+            self.house.reload_success.set(
+                Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH))
                     .unwrap_or_default()
                     .as_secs_f64(),
             );
@@ -248,26 +294,30 @@ impl Metrics {
 
     /// Sets the gauges of all lanes; what is no lane any more is gone from the next scrape.
     pub fn set_lanes(&self, now: Timestamp, lanes: &[LaneGauges]) {
-        self.waiting.reset();
-        self.oldest_waiting.reset();
-        self.oldest_undelivered.reset();
-        self.destination_state.reset();
+        self.lanes.waiting.reset();
+        self.lanes.oldest_waiting.reset();
+        self.lanes.oldest_undelivered.reset();
+        self.lanes.state.reset();
         let since =
             |at: Option<Timestamp>| at.map_or(0.0, |at| crate::model::after(at, now).as_secs_f64());
         for lane in lanes {
             let name = &*lane.destination;
-            self.waiting
+            self.lanes
+                .waiting
                 .with_label_values(&[name])
                 .set(i64::try_from(lane.waiting).unwrap_or(i64::MAX));
-            self.oldest_waiting
+            self.lanes
+                .oldest_waiting
                 .with_label_values(&[name])
                 .set(since(lane.oldest_due));
-            self.oldest_undelivered
+            self.lanes
+                .oldest_undelivered
                 .with_label_values(&[name])
                 .set(since(lane.oldest_created));
             for state in LaneState::ALL {
                 let is = i64::from(state == lane.state);
-                self.destination_state
+                self.lanes
+                    .state
                     .with_label_values(&[name, state.as_str()])
                     .set(is);
             }
@@ -275,33 +325,31 @@ impl Metrics {
     }
 }
 
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+type Named = (&'static str, &'static str);
+
+fn counter(registry: &Registry, (name, help): Named, labels: &[&str]) -> IntCounterVec {
     registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
-    registered(registry, Gauge::new(name, help))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+fn gauges(registry: &Registry, (name, help): Named, labels: &[&str]) -> IntGaugeVec {
     registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
-fn seconds(registry: &Registry, name: &str, help: &str) -> prometheus::GaugeVec {
+fn seconds(registry: &Registry, (name, help): Named) -> GaugeVec {
     registered(
         registry,
-        prometheus::GaugeVec::new(Opts::new(name, help), &["destination"]),
+        GaugeVec::new(Opts::new(name, help), &["destination"]),
     )
 }
 
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+fn histogram(registry: &Registry, (name, help): Named, buckets: &[f64]) -> Histogram {
     registered(
         registry,
         Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())),
     )
 }
 
-fn histograms(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> HistogramVec {
+fn histograms(registry: &Registry, (name, help): Named, buckets: &[f64]) -> HistogramVec {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     registered(registry, HistogramVec::new(options, &["destination"]))
 }

@@ -102,7 +102,7 @@ impl Telemetry {
         };
         self.metrics
             .event(&received.source, &received.event_type, outcome);
-        self.metrics.accept_duration.observe(took.as_secs_f64());
+        self.metrics.accepted(took);
         tracing::info!(
             event = %received.event,
             source = &*received.source,

@@ -43,7 +43,7 @@ impl Transport for NetworkTransport {
             match response.chunk().await {
                 Ok(None) => break true,
                 Ok(Some(chunk)) if body.len() + chunk.len() <= RESPONSE_BYTES => {
-                    body.extend_from_slice(&chunk)
+                    body.extend_from_slice(&chunk);
                 }
                 Ok(Some(chunk)) => {
                     body.extend_from_slice(&chunk.slice(..RESPONSE_BYTES - body.len()));
@@ -95,7 +95,7 @@ fn build(connection: &Connection) -> Result<Client, Failure> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .tcp_keepalive(Duration::from_secs(30));
     let builder = match &connection.proxy {
         Proxy::Direct => builder.no_proxy(),
@@ -176,7 +176,8 @@ fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
         is_tls |= source.is::<rustls::Error>()
-            || wrapped.is_some_and(|inner| inner.is::<rustls::Error>());
+            || wrapped
+                .is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<rustls::Error>);
         cause = source;
     }
     let (kind, what) = if error.is_timeout() && error.is_connect() {

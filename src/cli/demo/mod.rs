@@ -38,7 +38,7 @@ pub(super) struct DemoArgs {
 }
 
 /// Everything should be over long before.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What each delivery of the story comes to: destination, revision by revision, and the other interview.
 const EXPECTED: [(&str, &[State]); 3] = [
@@ -131,57 +131,35 @@ impl Stage {
         let hr_app = receivers::start(Part::App, &signing, &clock, &mut receivers).await?;
         let file = folder.join("relay.toml");
         std::fs::write(&file, include_str!("relay.toml"))?;
-        let flag = |key: &str, value: String| (key.to_owned(), value);
-        let candidate = "{{ result.candidate_external_id }}";
+        let pair = |key: &str, value: String| (key.to_owned(), value);
+        let note = "{{ result.candidate_external_id }}/notes";
         let inputs = Inputs {
             file,
             environment: vec![
-                flag("DEMO_TOKEN", token.clone()),
-                flag("DEMO_SIGNING", signing),
+                pair("DEMO_TOKEN", token.clone()),
+                pair("DEMO_SIGNING", signing),
             ],
             flags: vec![
-                flag(
+                pair(
                     "store.url",
                     format!("sqlite:{}", folder.join("relay.db").display()),
                 ),
-                flag(
+                pair(
                     "destinations.hiring.url",
                     format!("http://{slack}/services/T000/B000/demo"),
                 ),
-                flag(
+                pair(
                     "destinations.ats.url",
-                    format!("http://{ats}/candidates/{candidate}/notes"),
+                    format!("http://{ats}/candidates/{note}"),
                 ),
-                flag(
+                pair(
                     "destinations.hr-app.url",
                     format!("http://{hr_app}/interviews"),
                 ),
             ],
             secrets: Secrets::Read,
         };
-        let ready = match app::load(&inputs) {
-            Ok(ready) => ready,
-            Err(findings) => bail!(
-                "{}",
-                findings
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            ),
-        };
-        let telemetry = app::telemetry();
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let parts = Parts {
-            store: app::open_store(&ready.config.store, seed, clock.clone(), &telemetry)?,
-            clock: clock.clone(),
-            seed,
-            transport: app::network(),
-            telemetry,
-            ingress: app::listen(loopback).await?,
-            admin: app::listen(loopback).await?,
-        };
-        let relay = Relay::start(ready, parts).await?;
+        let relay = start(&inputs, seed, clock.clone()).await?;
         Ok(Self {
             relay,
             token,
@@ -240,6 +218,25 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+async fn start(inputs: &Inputs, seed: [u8; 32], clock: Arc<dyn Clock>) -> anyhow::Result<Relay> {
+    let ready = app::load(inputs).map_err(|findings| {
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    let telemetry = app::telemetry();
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let parts = Parts {
+        store: app::open_store(&ready.config.store, seed, clock.clone(), &telemetry)?,
+        clock,
+        seed,
+        transport: app::network(),
+        telemetry,
+        ingress: app::listen(loopback).await?,
+        admin: app::listen(loopback).await?,
+    };
+    Ok(Relay::start(ready, parts).await?)
 }
 
 /// The rescored result with the recruiter's yes.

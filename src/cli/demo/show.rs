@@ -63,13 +63,13 @@ impl Show {
                 () = self.clock.sleep_until(deadline) => bail!("not everything was delivered in time"),
             };
             match happening {
-                Ok(Happening::Event(received)) => self.event(received),
-                Ok(Happening::Attempt(attempted)) => self.attempt(attempted),
+                Ok(Happening::Event(received)) => self.event(&received),
+                Ok(Happening::Attempt(attempted)) => self.attempt(&attempted),
                 Ok(Happening::Delivery {
                     delivery,
                     destination,
                     state,
-                }) => self.ended(delivery, destination, state),
+                }) => self.ended(delivery, &destination, state),
                 Ok(Happening::Lane {
                     destination,
                     state,
@@ -88,7 +88,7 @@ impl Show {
         Ok(())
     }
 
-    fn event(&mut self, event: Received) {
+    fn event(&mut self, event: &Received) {
         let news = match (event.duplicate, event.changed.as_slice()) {
             (true, _) => format!(
                 "the same as revision {}: nothing to deliver",
@@ -112,7 +112,7 @@ impl Show {
             .insert(event.event, (event.event_type.to_string(), event.revision));
     }
 
-    fn attempt(&mut self, attempt: Attempted) {
+    fn attempt(&mut self, attempt: &Attempted) {
         let status = attempt
             .status
             .map_or("no answer".to_owned(), |status| status.to_string());
@@ -139,7 +139,7 @@ impl Show {
         told.took = attempt.end_to_end.or(told.took);
     }
 
-    fn ended(&mut self, delivery: DeliveryId, destination: Name, state: State) {
+    fn ended(&mut self, delivery: DeliveryId, destination: &Name, state: State) {
         let revision = self
             .seen
             .revisions
@@ -150,7 +150,7 @@ impl Show {
             self.time(),
             self.paint("36", state.as_str())
         ));
-        self.seen.told(delivery, &destination).state = state;
+        self.seen.told(delivery, destination).state = state;
     }
 
     /// Prints the table; true if every delivery ended as expected.

@@ -3,7 +3,7 @@
 
 mod receiver;
 
-pub use receiver::{Receivers, Request, answer};
+pub use receiver::Receivers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,9 +153,11 @@ impl TestRelay {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, listening).await.is_err() {
-            panic!("waited in vain for {what}; heard {:#?}", self.log);
-        }
+        assert!(
+            !tokio::time::timeout(PATIENCE, listening).await.is_err(),
+            "waited in vain for {what}; heard {:#?}",
+            self.log
+        )
     }
 
     /// Listens until so many attempts were recorded in all.
@@ -192,9 +194,11 @@ impl TestRelay {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, driving).await.is_err() {
-            panic!("waited in vain for {what}; heard {:#?}", self.log);
-        }
+        assert!(
+            !tokio::time::timeout(PATIENCE, driving).await.is_err(),
+            "waited in vain for {what}; heard {:#?}",
+            self.log
+        )
     }
 
     /// Events that were taken, duplicates included.
