@@ -38,6 +38,8 @@ pub(super) struct Attempt {
     pub(super) fence: Fence,
     pub(super) entry: Entry,
     pub(super) probe: bool,
+    /// When the lane let it go: what rates are reckoned by.
+    pub(super) at: Timestamp,
     pub(super) desk: mpsc::Sender<Report>,
 }
 
@@ -63,7 +65,6 @@ pub(super) enum Report {
 
 /// A request that was sent.
 struct Sent {
-    at: Timestamp,
     took: Duration,
     status: Option<u16>,
 }
@@ -120,7 +121,7 @@ impl Attempt {
             .as_ref()
             .zip(judgement.as_ref())
             .map(|(sent, judgement)| Record {
-                at: sent.at,
+                at: self.at,
                 duration: sent.took,
                 status: sent.status,
                 verdict: judgement.verdict,
@@ -138,8 +139,7 @@ impl Attempt {
     }
 
     async fn send(&self, work: &Work) -> (Told, Option<Sent>, Option<Judgement>) {
-        let at = self.bench.clock.now();
-        let request = match self.render(work, at) {
+        let request = match self.render(work) {
             Ok(request) => request,
             Err(unsendable) => return (Told::Unsendable(unsendable), None, None),
         };
@@ -150,16 +150,12 @@ impl Attempt {
         let status = reply.as_ref().ok().map(|answer| answer.status.as_u16());
         (
             Told::Judged(judgement.clone()),
-            Some(Sent { at, took, status }),
+            Some(Sent { took, status }),
             Some(judgement),
         )
     }
 
-    fn render(
-        &self,
-        work: &Work,
-        now: Timestamp,
-    ) -> Result<crate::transport::Outgoing, Unsendable> {
+    fn render(&self, work: &Work) -> Result<crate::transport::Outgoing, Unsendable> {
         let unreadable = |_| Unsendable::Dead {
             reason: "the stored payload is not JSON".to_owned(),
         };
@@ -190,7 +186,7 @@ impl Attempt {
             changed: &changed,
             with: route_with,
             attempt: self.entry.waiting.budget.tries.saturating_add(1),
-            now,
+            now: self.at,
         })
     }
 
@@ -240,7 +236,7 @@ impl Attempt {
             Outcome::Dead { reason } | Outcome::Skipped { reason } => (reason.clone(), None),
         };
         self.bench.telemetry.attempted(Attempted {
-            at: sent.map_or(now, |sent| sent.at),
+            at: self.at,
             event: work.event.id,
             delivery: self.id(),
             destination: self.destination.name().clone(),

@@ -163,7 +163,14 @@ impl Lane {
             Told::Unsendable(Unsendable::Dead { reason }) => {
                 (Outcome::Dead { reason }, Change::None)
             }
-            Told::Judged(judgement) => self.judged(waiting, probe, judgement, at),
+            Told::Judged(judgement) => {
+                let (outcome, change) = self.judged(waiting, probe, judgement, at);
+                if change == Change::Tripped {
+                    // The first probe is to be another subject, where there is one.
+                    self.probed = HashSet::from([identity(waiting)]);
+                }
+                (outcome, change)
+            }
         }
     }
 

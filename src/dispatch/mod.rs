@@ -259,6 +259,7 @@ impl Dispatcher {
                             fence: lane.fence,
                             entry,
                             probe,
+                            at: now,
                             desk: self.desk.0.clone(),
                         };
                         self.tasks.spawn(attempt.run());

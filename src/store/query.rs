@@ -34,6 +34,22 @@ pub struct DeliveryFilter {
     pub cursor: Option<Cursor>,
 }
 
+impl DeliveryFilter {
+    /// Whether a delivery is one that is asked for, its state and the cursor aside.
+    pub fn fits(&self, delivery: &Delivery) -> bool {
+        self.destination
+            .as_ref()
+            .is_none_or(|name| **name == *delivery.destination)
+            && self
+                .route
+                .as_ref()
+                .is_none_or(|name| **name == *delivery.route)
+            && self.event.is_none_or(|event| event == delivery.id.event)
+            && self.since.is_none_or(|since| delivery.created_at >= since)
+            && self.until.is_none_or(|until| delivery.created_at < until)
+    }
+}
+
 /// One event with all that is known of it.
 #[derive(Clone, Debug)]
 pub struct EventDetail {

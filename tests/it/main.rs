@@ -10,6 +10,8 @@
 
 mod accept;
 mod config;
+mod dedupe;
 mod harness;
+mod lanes;
 mod server;
 mod store;

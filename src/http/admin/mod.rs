@@ -21,8 +21,8 @@ use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
 use crate::dispatch::{Handle, Snapshot, Stopped};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{DeliveryId, LaneState, Name, Secret, State};
-use crate::store::{Replay, Replayed, Store, StoreError, Tally};
+use crate::model::{Cursor, Delivery, DeliveryId, LaneState, Limit, Name, Page, Secret, State};
+use crate::store::{DeliveryFilter, Replay, Replayed, Store, StoreError, Tally};
 use crate::telemetry::{LaneGauges, Telemetry};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -170,24 +170,51 @@ impl Admin {
         )))
     }
 
-    async fn deliveries(
-        &self,
-        mut filter: crate::store::DeliveryFilter,
-        limit: crate::model::Limit,
-    ) -> Answer {
+    async fn deliveries(&self, filter: DeliveryFilter, limit: Limit) -> Answer {
         let snapshot = self.lanes.snapshot().await?;
-        let only_sending = filter.state == Some(State::Sending);
-        if only_sending {
-            filter.state = Some(State::Waiting);
-        }
-        let mut page = self.store.deliveries(filter, limit).await?;
-        if only_sending {
-            page.items
-                .retain(|delivery| snapshot.sending.contains(&delivery.id));
-        }
+        let page = if filter.state == Some(State::Sending) {
+            self.sending(&filter, limit, &snapshot).await?
+        } else {
+            self.store.deliveries(filter, limit).await?
+        };
         Ok(json(&views::page(page, |delivery| {
             views::delivery(&delivery, &snapshot.sending)
         })))
+    }
+
+    /// What is being sent is known here and not to the store.
+    async fn sending(
+        &self,
+        filter: &DeliveryFilter,
+        limit: Limit,
+        snapshot: &Snapshot,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let mut ids: Vec<DeliveryId> = snapshot.sending.iter().copied().collect();
+        ids.retain(|id| filter.cursor.is_none_or(|Cursor(last)| *id < last));
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        let mut page = Page {
+            items: Vec::new(),
+            next: None,
+        };
+        for id in ids {
+            let Some(detail) = self.store.event(id.event).await? else {
+                continue;
+            };
+            let found = detail
+                .deliveries
+                .into_iter()
+                .find(|delivery| delivery.id == id);
+            let Some(mut delivery) = found.filter(|delivery| filter.fits(delivery)) else {
+                continue;
+            };
+            if page.items.len() == limit.get() as usize {
+                page.next = page.items.last().map(|last: &Delivery| Cursor(last.id));
+                break;
+            }
+            delivery.attempts.clear();
+            page.items.push(delivery);
+        }
+        Ok(page)
     }
 
     async fn replay(&self, id: DeliveryId, how: &query::ReplayBody) -> Answer {

@@ -3,7 +3,7 @@
 
 mod receiver;
 
-pub use receiver::Receivers;
+pub use receiver::{Receivers, answer};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use mojito_relay::app::{self, Ended, Parts, Relay};
 use mojito_relay::clock::{Clock as _, ManualClock};
-use mojito_relay::config::{self, Finding, Inputs, Secrets};
+use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::model::State;
 use mojito_relay::store::Store;
 use mojito_relay::telemetry::{Attempted, Happening, Received};
@@ -78,6 +78,14 @@ impl TestRelay {
         remains.start(toml).await
     }
 
+    /// Somebody who can post from another task.
+    pub fn sender(&self) -> Sender {
+        Sender {
+            ingress: self.relay.ingress,
+            network: NetworkTransport::default(),
+        }
+    }
+
     /// Posts to a source and answers with what came back.
     pub async fn post(&self, source: &str, body: impl Into<Bytes>) -> Reply {
         self.post_with(source, body, &[]).await
@@ -113,29 +121,7 @@ impl TestRelay {
         body: Bytes,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let headers = headers.iter().map(|(name, value)| {
-            let name: HeaderName = name.parse().expect("a header name");
-            (name, HeaderValue::from_str(value).expect("a header value"))
-        });
-        let request = Outgoing {
-            method,
-            url: Url::parse(url).expect("a URL"),
-            headers: headers.collect(),
-            body,
-            timeout: PATIENCE,
-            connection: Arc::new(Connection::default()),
-        };
-        let Answer {
-            status,
-            headers,
-            body,
-            ..
-        } = self.network.send(request).await.expect("the relay answers");
-        Reply {
-            status: status.as_u16(),
-            headers,
-            body,
-        }
+        request(&self.network, method, url, (body, headers)).await
     }
 
     /// Moves the clock.
@@ -288,6 +274,46 @@ impl Remains {
     }
 }
 
+/// Posts from another task.
+pub struct Sender {
+    ingress: std::net::SocketAddr,
+    network: NetworkTransport,
+}
+
+impl Sender {
+    pub async fn post(&self, source: &str, body: impl Into<Bytes>) -> Reply {
+        let url = format!("http://{}/hooks/{source}", self.ingress);
+        request(&self.network, Method::POST, &url, (body.into(), &[])).await
+    }
+}
+
+async fn request(
+    network: &NetworkTransport,
+    method: Method,
+    url: &str,
+    sent: (Bytes, &[(&str, &str)]),
+) -> Reply {
+    let (body, headers) = sent;
+    let headers = headers.iter().map(|(name, value)| {
+        let name: HeaderName = name.parse().expect("a header name");
+        (name, HeaderValue::from_str(value).expect("a header value"))
+    });
+    let request = Outgoing {
+        method,
+        url: Url::parse(url).expect("a URL"),
+        headers: headers.collect(),
+        body,
+        timeout: PATIENCE,
+        connection: Arc::new(Connection::default()),
+    };
+    let answer = network.send(request).await.expect("the relay answers");
+    Reply {
+        status: answer.status.as_u16(),
+        headers: answer.headers,
+        body: answer.body,
+    }
+}
+
 impl Reply {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -330,14 +356,5 @@ fn inputs(folder: &TempDir) -> Inputs {
             format!("sqlite:{}", folder.path().join("relay.db").display()),
         )],
         secrets: Secrets::Read,
-    }
-}
-
-/// Keeps the name in use where a test needs only findings.
-pub fn findings(toml: &str) -> Vec<Finding> {
-    let folder = TempDir::new().expect("a temporary folder");
-    match config::load_text(&inputs(&folder), toml) {
-        Ok(loaded) => loaded.warnings,
-        Err(findings) => findings,
     }
 }
