@@ -72,7 +72,7 @@ struct Sent {
 impl Attempt {
     /// Runs to the end. Dropped on the way, the delivery is still waiting in the store.
     pub(super) async fn run(mut self) {
-        let (outcome, store_failed) = match self.load().await {
+        let (recorded, store_failed) = match self.load().await {
             Ok(None) => (None, false),
             Err(error) => {
                 tracing::warn!(delivery = %self.id(), %error, "delivery could not be read from the store");
@@ -80,6 +80,7 @@ impl Attempt {
             }
             Ok(Some(work)) => (self.carry_out(&work).await, false),
         };
+        let (outcome, attempted) = recorded.unzip();
         let report = Report::Done {
             destination: self.destination.name().clone(),
             waiting: self.entry.waiting,
@@ -87,7 +88,11 @@ impl Attempt {
             outcome,
             store_failed,
         };
+        // The lane first: who hears of it and asks the lane is not to find it under way still.
         let _loop_is_gone = self.desk.send(report).await;
+        if let Some(attempted) = attempted {
+            self.bench.telemetry.attempted(attempted);
+        }
     }
 
     fn id(&self) -> DeliveryId {
@@ -105,7 +110,7 @@ impl Attempt {
         Ok(self.bench.store.work(self.id(), since).await?.map(Box::new))
     }
 
-    async fn carry_out(&self, work: &Work) -> Option<Outcome> {
+    async fn carry_out(&self, work: &Work) -> Option<(Outcome, Attempted)> {
         let (told, sent, judgement) = self.send(work).await;
         let (answer, decided) = oneshot::channel();
         let asked = Report::Asked {
@@ -129,13 +134,9 @@ impl Attempt {
                 excerpt: judgement.excerpt.clone(),
             });
         let settled = self.settle(attempt, outcome.clone()).await?;
-        self.tell(
-            work,
-            sent.as_ref(),
-            judgement.map(|j| j.verdict),
-            (&outcome, settled.state),
-        );
-        Some(outcome)
+        let verdict = judgement.map(|judgement| judgement.verdict);
+        let attempted = self.told(work, sent.as_ref(), verdict, (&outcome, settled.state));
+        Some((outcome, attempted))
     }
 
     async fn send(&self, work: &Work) -> (Told, Option<Sent>, Option<Judgement>) {
@@ -221,13 +222,14 @@ impl Attempt {
         }
     }
 
-    fn tell(
+    /// What is to be told of it.
+    fn told(
         &self,
         work: &Work,
         sent: Option<&Sent>,
         verdict: Option<Verdict>,
         end: (&Outcome, State),
-    ) {
+    ) -> Attempted {
         let (outcome, state) = end;
         let now = self.bench.clock.now();
         let (reason, due_at) = match outcome {
@@ -235,7 +237,7 @@ impl Attempt {
             Outcome::Waiting { reason, due_at, .. } => (reason.clone(), Some(*due_at)),
             Outcome::Dead { reason } | Outcome::Skipped { reason } => (reason.clone(), None),
         };
-        self.bench.telemetry.attempted(Attempted {
+        Attempted {
             at: self.at,
             event: work.event.id,
             delivery: self.id(),
@@ -250,6 +252,6 @@ impl Attempt {
             due_at: due_at.filter(|_| state == State::Waiting),
             reason,
             end_to_end: (state == State::Delivered).then(|| after(work.event.received_at, now)),
-        });
+        }
     }
 }

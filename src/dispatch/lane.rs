@@ -103,7 +103,8 @@ impl Lane {
         }
         let until = match self.breaker.trouble() {
             None => self.start(now, false),
-            Some(_) if self.probing => Err(None),
+            // What is being read may bring another subject to probe with.
+            Some(_) if self.probing || self.window.is_reading() => Err(None),
             Some(trouble) if trouble.probe_at > now => Err(Some(trouble.probe_at)),
             Some(_) => self.start(now, true),
         };

@@ -62,7 +62,7 @@ impl Window {
     /// Takes a delivery that was just written, unless older ones may still be in the store.
     pub(super) fn offer(&mut self, waiting: Waiting, work: Option<Box<Work>>) {
         self.rung();
-        if self.backlog || self.reading != Reading::No || self.entries.len() >= WINDOW {
+        if self.backlog || self.is_reading() || self.entries.len() >= WINDOW {
             self.backlog = true;
         } else {
             self.push(waiting, work);
@@ -96,7 +96,7 @@ impl Window {
     pub(super) fn wants(&mut self, now: Timestamp) -> Option<usize> {
         let due = self.next_due.is_some_and(|next| next <= now);
         let later = self.not_before.is_some_and(|at| at > now);
-        if self.reading != Reading::No
+        if self.is_reading()
             || later
             || !(self.backlog && !self.stalled || due)
             || self.entries.len() > WINDOW / 4
@@ -106,6 +106,11 @@ impl Window {
         self.reading = Reading::Yes;
         // What is known already comes along in the answer.
         Some(WINDOW - self.entries.len() + self.known.len())
+    }
+
+    /// The store is being read.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading != Reading::No
     }
 
     /// Takes what the store answered.
@@ -138,7 +143,7 @@ impl Window {
 
     /// When to look again without being rung.
     pub(super) fn wake(&self) -> Option<Timestamp> {
-        if self.reading != Reading::No || self.entries.len() > WINDOW / 4 {
+        if self.is_reading() || self.entries.len() > WINDOW / 4 {
             return None;
         }
         if self.backlog && !self.stalled {

@@ -280,10 +280,10 @@ async fn waiting_for_a_slot_spends_no_attempt() {
 async fn a_429_holds_the_whole_lane_and_costs_nothing() {
     let mut relay = TestRelay::start(&with("retry = { attempts = 2 }")).await;
     let busy = || {
-        let mut busy = answer(429, "slow down").unwrap();
+        let mut busy = answer(429, "slow down");
         busy.headers
             .insert("retry-after", HeaderValue::from_static("60"));
-        Ok(busy)
+        busy
     };
     relay.receivers.answer("app.test", (0..6).map(|_| busy()));
     relay.post("jobmojito", submitted("a", 1.0)).await;

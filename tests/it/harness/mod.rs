@@ -18,7 +18,7 @@ use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::model::State;
 use mojito_relay::store::Store;
 use mojito_relay::telemetry::{Attempted, Happening, Received};
-use mojito_relay::transport::{Answer, Connection, NetworkTransport, Outgoing, Transport as _};
+use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport as _};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -140,10 +140,10 @@ impl TestRelay {
             }
         };
         assert!(
-            !tokio::time::timeout(PATIENCE, listening).await.is_err(),
+            tokio::time::timeout(PATIENCE, listening).await.is_ok(),
             "waited in vain for {what}; heard {:#?}",
             self.log
-        )
+        );
     }
 
     /// Listens until so many attempts were recorded in all.
@@ -181,10 +181,10 @@ impl TestRelay {
             }
         };
         assert!(
-            !tokio::time::timeout(PATIENCE, driving).await.is_err(),
+            tokio::time::timeout(PATIENCE, driving).await.is_ok(),
             "waited in vain for {what}; heard {:#?}",
             self.log
-        )
+        );
     }
 
     /// Events that were taken, duplicates included.

@@ -36,13 +36,13 @@ pub struct Request {
 }
 
 /// An answer with a status and a body.
-pub fn answer(status: u16, body: &str) -> Result<Answer, Failure> {
-    Ok(Answer {
+pub fn answer(status: u16, body: &str) -> Answer {
+    Answer {
         status: StatusCode::from_u16(status).expect("a status"),
         headers: HeaderMap::new(),
         body: Bytes::from(body.to_owned()),
         complete: true,
-    })
+    }
 }
 
 impl Receivers {
@@ -54,11 +54,15 @@ impl Receivers {
             .entry(host.to_owned())
             .or_default()
             .next
-            .extend(answers);
+            .extend(answers.into_iter().map(Ok));
     }
 
     /// Once the script is over, every request to `host` is answered so.
-    pub fn always(&self, host: &str, answer: Result<Answer, Failure>) {
+    pub fn always(&self, host: &str, answer: Answer) {
+        self.ever(host, Ok(answer));
+    }
+
+    fn ever(&self, host: &str, answer: Result<Answer, Failure>) {
         self.hosts
             .lock()
             .unwrap()
@@ -78,7 +82,7 @@ impl Receivers {
             kind: FailureKind::Connect,
             message: "cannot connect: refused".to_owned(),
         };
-        self.always(host, Err(failure));
+        self.ever(host, Err(failure));
     }
 
     /// `host` answers 200 from now on.
@@ -160,7 +164,7 @@ impl Transport for Receivers {
             .next
             .pop_front()
             .or_else(|| script.always.clone())
-            .unwrap_or_else(|| answer(200, "ok"))
+            .unwrap_or_else(|| Ok(answer(200, "ok")))
     }
 
     fn reload(&self) {}
