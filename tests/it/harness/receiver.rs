@@ -47,7 +47,7 @@ pub fn answer(status: u16, body: &str) -> Answer {
 
 impl Receivers {
     /// The next requests to `host` are answered so, one after the other; then it is 200 again.
-    pub fn answer(&self, host: &str, answers: impl IntoIterator<Item = Result<Answer, Failure>>) {
+    pub fn answer(&self, host: &str, answers: impl IntoIterator<Item = Answer>) {
         self.hosts
             .lock()
             .unwrap()
