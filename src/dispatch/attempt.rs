@@ -50,6 +50,7 @@ pub(super) enum Report {
         destination: Name,
         waiting: Waiting,
         probe: bool,
+        begun: Timestamp,
         told: Box<Told>,
         answer: oneshot::Sender<Outcome>,
     },
@@ -117,6 +118,7 @@ impl Attempt {
             destination: self.destination.name().clone(),
             waiting: self.entry.waiting.clone(),
             probe: self.probe,
+            begun: self.at,
             told: Box::new(told),
             answer,
         };

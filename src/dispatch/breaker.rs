@@ -17,6 +17,7 @@ pub(super) struct Breaker {
     failures: u32,
     /// Different events rejected in a row.
     rejected: Vec<EventId>,
+    /// When the last attempt that was accepted had begun.
     last_accepted: Option<Timestamp>,
 }
 
@@ -92,7 +93,7 @@ impl Breaker {
         }
     }
 
-    /// A delivery refused at `refused_at` was not alone to blame the destination for: since then it took another.
+    /// A delivery refused at `refused_at` is to blame itself: the destination took another that was sent after.
     pub(super) fn took_another_since(&self, refused_at: Option<Timestamp>) -> bool {
         refused_at.is_some_and(|refused| {
             self.last_accepted
@@ -100,11 +101,12 @@ impl Breaker {
         })
     }
 
-    /// A delivery was accepted. Only a probe frees a lane: others were sent before the trouble began.
-    pub(super) fn accepted(&mut self, now: Timestamp, probe: bool) -> Change {
+    /// A delivery whose attempt was `begun` then was accepted. Only a probe frees a lane: others were sent
+    /// before the trouble began.
+    pub(super) fn accepted(&mut self, begun: Timestamp, probe: bool) -> Change {
         self.failures = 0;
         self.rejected.clear();
-        self.last_accepted = Some(now);
+        self.last_accepted = self.last_accepted.max(Some(begun));
         if probe { self.free() } else { Change::None }
     }
 
@@ -299,5 +301,9 @@ mod tests {
         assert!(breaker.took_another_since(Some(at(0))));
         assert!(!breaker.took_another_since(Some(at(30))));
         assert!(!breaker.took_another_since(None));
+        // One that was sent before a refusal says nothing about it, however late its answer comes.
+        breaker.refused(at(60), "401", false);
+        breaker.accepted(at(59), false);
+        assert!(!breaker.took_another_since(Some(at(60))));
     }
 }

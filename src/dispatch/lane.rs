@@ -51,6 +51,15 @@ pub(super) enum Told {
     Judged(Judgement),
 }
 
+/// When an attempt is judged, and with what chance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) begun: Timestamp,
+    pub(super) now: Timestamp,
+    /// 0 to 1.
+    pub(super) unit: f64,
+}
+
 /// Adds up how long the lane has stood still: held, open, blocked or paused.
 #[derive(Debug)]
 struct Standing {
@@ -151,9 +160,9 @@ impl Lane {
         waiting: &Waiting,
         probe: bool,
         told: Told,
-        at: (Timestamp, f64),
+        at: Moment,
     ) -> (Outcome, Change) {
-        self.note_standing(at.0);
+        self.note_standing(at.now);
         match told {
             Told::Unsendable(Unsendable::Skipped { field }) => (
                 Outcome::Skipped {
@@ -180,16 +189,16 @@ impl Lane {
         waiting: &Waiting,
         probe: bool,
         judgement: Judgement,
-        at: (Timestamp, f64),
+        at: Moment,
     ) -> (Outcome, Change) {
-        let (now, unit) = at;
+        let Moment { now, unit, begun } = at;
         let mut budget = waiting.budget.clone();
         budget.tries = budget.tries.saturating_add(1);
         let reason = judgement.reason.as_str();
         match judgement.verdict {
             Verdict::Accepted => {
                 self.gate.accepted(now);
-                let change = self.breaker.accepted(now, probe);
+                let change = self.breaker.accepted(begun, probe);
                 let Judgement {
                     receipt, warning, ..
                 } = judgement;
@@ -252,9 +261,9 @@ impl Lane {
         waiting: &Waiting,
         budget: &Budget,
         judgement: &Judgement,
-        at: (Timestamp, f64),
+        at: Moment,
     ) -> Outcome {
-        let (now, unit) = at;
+        let Moment { now, unit, .. } = at;
         let stood_still = self.standing.upto(now);
         let failed = Failed {
             at: now,

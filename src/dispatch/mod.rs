@@ -27,7 +27,7 @@ use crate::model::{DeliveryId, LaneState, Name, plus};
 use crate::store::{Due, LaneRecord, StoreError};
 use attempt::{Attempt, Report, STORE_PAUSE};
 use breaker::Change;
-use lane::{Lane, Step};
+use lane::{Lane, Moment, Step};
 
 /// Rings and reports taken in one go.
 const BATCH: usize = 256;
@@ -288,6 +288,7 @@ impl Dispatcher {
                 destination,
                 waiting,
                 probe,
+                begun,
                 told,
                 answer,
             } => {
@@ -295,7 +296,8 @@ impl Dispatcher {
                 let Some(lane) = self.lanes.get_mut(&destination) else {
                     return;
                 };
-                let (outcome, change) = lane.decide(&waiting, probe, *told, (now, unit));
+                let (outcome, change) =
+                    lane.decide(&waiting, probe, *told, Moment { begun, now, unit });
                 let _attempt_is_gone = answer.send(outcome);
                 self.changed(&destination, change);
             }
