@@ -228,7 +228,10 @@ fn without_values(error: &cel::ExecutionError) -> String {
             format!(
                 "{} cannot be applied to {}",
                 operator,
-                overload.argument_types().join(" and ")
+                overload
+                    .argument_types()
+                    .join(" and ")
+                    .replace("null_type", "null")
             )
         }
         E::NoSuchKey(key) => format!("there is no key `{key}`"),
@@ -422,7 +425,7 @@ mod tests {
     fn an_error_is_no_answer_and_names_types_not_values() {
         assert_eq!(
             test("result.none > 4"),
-            Err("> cannot be applied to null_type and int".to_owned())
+            Err("> cannot be applied to null and int".to_owned())
         );
         assert_eq!(
             test("result.score"),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Ready, SAMPLES, sample};
 use crate::config::{Finding, closest};
 use crate::destination::{Destination, Job, Unsendable};
-use crate::expr::{FieldPath, Scope};
+use crate::expr::{Expression, FieldPath, Scope};
 use crate::model::{Event, EventId, Name};
 use crate::route::{RESULT_FIELDS, Route};
 use crate::source::{Body, Kind, Source};
@@ -51,12 +51,12 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
     let mut rehearsal = Rehearsal::default();
     for (at, route) in rules.routes.iter().enumerate() {
         let seen: Vec<&Case<'_>> = cases.iter().filter(|case| may_see(route, case)).collect();
-        rehearsal.conditions(ready, at, route, &seen);
+        let matched = rehearsal.conditions(ready, at, route, &seen);
         for name in &route.to {
             let Some(destination) = rules.destinations.get(name) else {
                 continue;
             };
-            rehearsal.messages(ready, route, destination, &seen);
+            rehearsal.messages(ready, route, destination, &matched);
         }
     }
     let mut destinations: Vec<&Arc<Destination>> = rules.destinations.values().collect();
@@ -134,6 +134,24 @@ fn case<'r>(
     }
 }
 
+impl Case<'_> {
+    fn scope(&self, route: &Route, when: &Expression) -> Scope {
+        let known = RESULT_FIELDS.iter().flat_map(|field| {
+            ["result", "previous"].map(|root| vec![root.to_owned(), (*field).to_owned()])
+        });
+        let reads: Vec<FieldPath> = known.chain(when.reads().iter().cloned()).collect();
+        let event = event_value(&self.event, &self.event.changed);
+        let with = Value::Object(route.with.clone());
+        let values = [
+            ("event", &event),
+            ("result", &self.result),
+            ("previous", &self.previous),
+            ("with", &with),
+        ];
+        Scope::new(&values, &reads)
+    }
+}
+
 fn value(bytes: &[u8]) -> Value {
     Body::parse(bytes).map_or(Value::Null, |body| body.value())
 }
@@ -149,40 +167,48 @@ fn may_see(route: &Route, case: &Case<'_>) -> bool {
 }
 
 impl Rehearsal {
-    /// A `when` that fails on a sample will fail on real events, and then it does not match.
-    fn conditions(&mut self, ready: &Ready, at: usize, route: &Route, seen: &[&Case<'_>]) {
-        let Some(when) = &route.when else { return };
-        let with = Value::Object(route.with.clone());
+    /// The cases that a route's `when` lets through. Where it fails on a sample, it will fail on real
+    /// events, and then it does not match.
+    fn conditions<'c, 'r>(
+        &mut self,
+        ready: &Ready,
+        at: usize,
+        route: &Route,
+        seen: &[&'c Case<'r>],
+    ) -> Vec<&'c Case<'r>> {
+        let Some(when) = &route.when else {
+            return seen.to_vec();
+        };
+        let mut told = false;
+        let mut matched = Vec::new();
         for case in seen {
-            let known = RESULT_FIELDS.iter().flat_map(|field| {
-                ["result", "previous"].map(|root| vec![root.to_owned(), (*field).to_owned()])
-            });
-            let reads: Vec<FieldPath> = known.chain(when.reads().iter().cloned()).collect();
-            let event = event_value(&case.event, &case.event.changed);
-            let values = [
-                ("event", &event),
-                ("result", &case.result),
-                ("previous", &case.previous),
-                ("with", &with),
-            ];
-            let Err(error) = when.test(&Scope::new(&values, &reads)) else {
-                continue;
-            };
-            let revision = if case.event.revision == 1 {
-                " as a first revision"
-            } else {
-                ""
-            };
-            let problem = format!(
-                "fails on sample {}{revision}: {error}; that counts as no match",
-                case.sample
-            );
-            let hint = "ask for null first, such as: result.score != null && result.score >= 4";
-            let key = format!("routes[{at}].when");
-            self.findings
-                .push(ready.locator.warning(&key, problem).hint(hint));
-            return;
+            match when.test(&case.scope(route, when)) {
+                Ok(true) => matched.push(*case),
+                Ok(false) => {}
+                Err(error) if !told => {
+                    told = true;
+                    let revision = if case.event.revision == 1 {
+                        " as a first revision"
+                    } else {
+                        ""
+                    };
+                    let problem = format!(
+                        "fails on sample {}{revision}: {error}; that counts as no match",
+                        case.sample
+                    );
+                    let hint =
+                        "ask for null first, such as: result.score != null && result.score >= 4";
+                    self.findings.push(
+                        ready
+                            .locator
+                            .warning(&format!("routes[{at}].when"), problem)
+                            .hint(hint),
+                    );
+                }
+                Err(_) => {}
+            }
         }
+        matched
     }
 
     fn messages(

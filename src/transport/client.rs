@@ -171,13 +171,7 @@ fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
     let mut cause: &dyn std::error::Error = error;
     let mut is_tls = false;
     while let Some(source) = cause.source() {
-        // An I/O error wraps what rustls said without naming it as its source.
-        let wrapped = source
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        is_tls |= source.is::<rustls::Error>()
-            || wrapped
-                .is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<rustls::Error>);
+        is_tls |= is_of_tls(source);
         cause = source;
     }
     let (kind, what) = if error.is_timeout() && error.is_connect() {
@@ -201,4 +195,12 @@ fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
         kind,
         message: what,
     }
+}
+
+/// An I/O error wraps what rustls said without naming it as its source.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_of_tls(inner))
 }

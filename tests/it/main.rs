@@ -9,9 +9,11 @@
 )]
 
 mod accept;
+mod check;
 mod config;
 mod dedupe;
 mod harness;
 mod lanes;
 mod server;
 mod store;
+mod transport;
