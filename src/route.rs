@@ -103,6 +103,22 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
+impl Route {
+    /// Whether the event came through a source of this route.
+    pub fn listens_to(&self, event: &Event) -> bool {
+        self.from
+            .as_ref()
+            .is_none_or(|from| from.contains(&event.source))
+    }
+
+    /// Whether the event is of a type of this route.
+    pub fn takes(&self, event: &Event) -> bool {
+        self.events
+            .iter()
+            .any(|glob| glob.matches(&event.event_type))
+    }
+}
+
 impl Routes {
     pub fn new(routes: Vec<Route>) -> Self {
         let mut reads: Vec<FieldPath> = routes
@@ -181,6 +197,17 @@ impl Routes {
         self.routes.iter().map(judge).collect()
     }
 
+    /// Whether a route's `when` lets an event through; one without lets all.
+    pub fn condition(
+        &self,
+        route: &Route,
+        event: &Event,
+        result: &Value,
+        previous: &Value,
+    ) -> Result<bool, String> {
+        evaluate(route, &mut self.scope(event, result, previous))
+    }
+
     fn judge(
         &self,
         route: &Route,
@@ -188,18 +215,10 @@ impl Routes {
         scope: &mut Option<Scope>,
     ) -> Outcome {
         let (event, result, previous) = facts;
-        if route
-            .from
-            .as_ref()
-            .is_some_and(|from| !from.contains(&event.source))
-        {
+        if !route.listens_to(event) {
             return Outcome::OtherSource;
         }
-        if !route
-            .events
-            .iter()
-            .any(|glob| glob.matches(&event.event_type))
-        {
+        if !route.takes(event) {
             return Outcome::OtherType;
         }
         if event.revision == 1 && !route.first {
@@ -213,12 +232,11 @@ impl Routes {
         {
             return Outcome::Unchanged;
         }
-        let Some(when) = &route.when else {
+        if route.when.is_none() {
             return Outcome::Matched;
-        };
+        }
         let scope = scope.get_or_insert_with(|| self.scope(event, result, previous));
-        scope.replace("with", &Value::Object(route.with.clone()), when.reads());
-        match when.test(scope) {
+        match evaluate(route, scope) {
             Ok(true) => Outcome::Matched,
             Ok(false) => Outcome::False,
             Err(error) => Outcome::Failed(error),
@@ -240,6 +258,14 @@ impl Routes {
             &reads,
         )
     }
+}
+
+fn evaluate(route: &Route, scope: &mut Scope) -> Result<bool, String> {
+    let Some(when) = &route.when else {
+        return Ok(true);
+    };
+    scope.replace("with", &Value::Object(route.with.clone()), when.reads());
+    when.test(scope)
 }
 
 /// A changed field, or on a first revision one that is not null.

@@ -12,11 +12,10 @@ use serde_json::Value;
 use super::{Ready, SAMPLES, sample};
 use crate::config::{Finding, closest};
 use crate::destination::{Destination, Job, Unsendable};
-use crate::expr::{Expression, FieldPath, Scope};
-use crate::model::{Event, EventId, Name};
+use crate::expr::{Expression, FieldPath};
+use crate::model::{Event, EventId};
 use crate::route::{RESULT_FIELDS, Route};
 use crate::source::{Body, Kind, Source};
-use crate::template::event_value;
 
 /// The sample that a changed result is compared with.
 const BEFORE: &str = "submitted-rich";
@@ -30,13 +29,12 @@ pub struct Rehearsal {
 }
 
 /// One sample as an event of one source.
-struct Case<'r> {
+struct Case {
     sample: &'static str,
     event: Event,
     payload: Bytes,
     result: Value,
     previous: Value,
-    source: &'r Source,
 }
 
 /// Renders each route's messages for every sample that it may see, and looks at the fields that rules name.
@@ -47,10 +45,13 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
     let interviews = sources
         .iter()
         .filter(|source| matches!(source.kind, Kind::Jobmojito));
-    let cases: Vec<Case<'_>> = interviews.flat_map(|source| cases(source, now)).collect();
+    let cases: Vec<Case> = interviews.flat_map(|source| cases(source, now)).collect();
     let mut rehearsal = Rehearsal::default();
     for (at, route) in rules.routes.iter().enumerate() {
-        let seen: Vec<&Case<'_>> = cases.iter().filter(|case| may_see(route, case)).collect();
+        let seen: Vec<&Case> = cases
+            .iter()
+            .filter(|case| route.listens_to(&case.event) && route.takes(&case.event))
+            .collect();
         let matched = rehearsal.conditions(ready, at, route, &seen);
         for name in &route.to {
             let Some(destination) = rules.destinations.get(name) else {
@@ -70,10 +71,7 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
             rehearsal.fields(ready, destination);
         }
         for (at, route) in rules.routes.iter().enumerate() {
-            let reads = route
-                .when
-                .iter()
-                .flat_map(super::super::expr::Expression::reads);
+            let reads = route.when.iter().flat_map(Expression::reads);
             reads.for_each(|path| rehearsal.field(ready, &format!("routes[{at}].when"), path));
         }
     }
@@ -82,7 +80,7 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
 }
 
 /// Every sample as a first revision, and the submitted ones as a change of [`BEFORE`], too.
-fn cases(source: &Source, now: Timestamp) -> Vec<Case<'_>> {
+fn cases(source: &Source, now: Timestamp) -> Vec<Case> {
     let before = sample(BEFORE).map(str::as_bytes).map_or(Value::Null, value);
     let mut cases = Vec::new();
     for (name, text) in SAMPLES {
@@ -104,12 +102,7 @@ fn cases(source: &Source, now: Timestamp) -> Vec<Case<'_>> {
     cases
 }
 
-fn case<'r>(
-    source: &'r Source,
-    sample: &'static str,
-    text: &'static str,
-    now: Timestamp,
-) -> Case<'r> {
+fn case(source: &Source, sample: &'static str, text: &'static str, now: Timestamp) -> Case {
     let body = Body::parse(text.as_bytes()).expect("the samples are JSON");
     let classified = source.kind.classify(&body, &HeaderMap::new());
     let event = Event {
@@ -130,25 +123,6 @@ fn case<'r>(
         payload,
         result: body.value(),
         previous: Value::Null,
-        source,
-    }
-}
-
-impl Case<'_> {
-    fn scope(&self, route: &Route, when: &Expression) -> Scope {
-        let known = RESULT_FIELDS.iter().flat_map(|field| {
-            ["result", "previous"].map(|root| vec![root.to_owned(), (*field).to_owned()])
-        });
-        let reads: Vec<FieldPath> = known.chain(when.reads().iter().cloned()).collect();
-        let event = event_value(&self.event, &self.event.changed);
-        let with = Value::Object(route.with.clone());
-        let values = [
-            ("event", &event),
-            ("result", &self.result),
-            ("previous", &self.previous),
-            ("with", &with),
-        ];
-        Scope::new(&values, &reads)
     }
 }
 
@@ -156,59 +130,50 @@ fn value(bytes: &[u8]) -> Value {
     Body::parse(bytes).map_or(Value::Null, |body| body.value())
 }
 
-fn may_see(route: &Route, case: &Case<'_>) -> bool {
-    let from: &Option<Vec<Name>> = &route.from;
-    from.as_ref()
-        .is_none_or(|from| from.contains(&case.source.name))
-        && route
-            .events
-            .iter()
-            .any(|glob| glob.matches(&case.event.event_type))
-}
-
 impl Rehearsal {
     /// The cases that a route's `when` lets through. Where it fails on a sample, it will fail on real
     /// events, and then it does not match.
-    fn conditions<'c, 'r>(
+    fn conditions<'c>(
         &mut self,
         ready: &Ready,
         at: usize,
         route: &Route,
-        seen: &[&'c Case<'r>],
-    ) -> Vec<&'c Case<'r>> {
-        let Some(when) = &route.when else {
-            return seen.to_vec();
+        seen: &[&'c Case],
+    ) -> Vec<&'c Case> {
+        let judge = |case: &&'c Case| {
+            let routes = &ready.compiled.rules.routes;
+            (
+                *case,
+                routes.condition(route, &case.event, &case.result, &case.previous),
+            )
         };
-        let mut told = false;
-        let mut matched = Vec::new();
-        for case in seen {
-            match when.test(&case.scope(route, when)) {
-                Ok(true) => matched.push(*case),
-                Ok(false) => {}
-                Err(error) if !told => {
-                    told = true;
-                    let revision = if case.event.revision == 1 {
-                        " as a first revision"
-                    } else {
-                        ""
-                    };
-                    let problem = format!(
-                        "fails on sample {}{revision}: {error}; that counts as no match",
-                        case.sample
-                    );
-                    let hint =
-                        "ask for null first, such as: result.score != null && result.score >= 4";
-                    self.findings.push(
-                        ready
-                            .locator
-                            .warning(&format!("routes[{at}].when"), problem)
-                            .hint(hint),
-                    );
-                }
-                Err(_) => {}
-            }
+        let judged: Vec<_> = seen.iter().map(judge).collect();
+        let failed = judged
+            .iter()
+            .find_map(|(case, answer)| Some((case, answer.as_ref().err()?)));
+        if let Some((case, error)) = failed {
+            let revision = if case.event.revision == 1 {
+                " as a first revision"
+            } else {
+                ""
+            };
+            let problem = format!(
+                "fails on sample {}{revision}: {error}; that counts as no match",
+                case.sample
+            );
+            let hint = "ask for null first, such as: result.score != null && result.score >= 4";
+            self.findings.push(
+                ready
+                    .locator
+                    .warning(&format!("routes[{at}].when"), problem)
+                    .hint(hint),
+            );
         }
-        matched
+        judged
+            .into_iter()
+            .filter(|(_, answer)| *answer == Ok(true))
+            .map(|(case, _)| case)
+            .collect()
     }
 
     fn messages(
@@ -216,7 +181,7 @@ impl Rehearsal {
         ready: &Ready,
         route: &Route,
         destination: &Destination,
-        seen: &[&Case<'_>],
+        seen: &[&Case],
     ) {
         let mut told: BTreeSet<String> = BTreeSet::new();
         for case in seen {
