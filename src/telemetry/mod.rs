@@ -111,7 +111,7 @@ impl Telemetry {
             changed = received.changed.join(","),
             deliveries = received.deliveries,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "event {outcome}"
+            "event {outcome} from {}", received.source
         );
         self.tell(Happening::Event(received));
     }
@@ -136,7 +136,7 @@ impl Telemetry {
             duration_ms = attempted.duration_ms,
             state = attempted.state.as_str(),
             due_at = attempted.due_at.map(tracing::field::display),
-            "delivery {}", attempted.state
+            "attempt {} to {}: {}", attempted.attempt, attempted.destination, attempted.state
         );
         self.tell(Happening::Attempt(attempted));
     }
@@ -144,7 +144,7 @@ impl Telemetry {
     /// A delivery ended without an attempt: superseded or skipped when an event was accepted.
     pub fn ended(&self, delivery: DeliveryId, destination: &Name, state: State) {
         self.metrics.delivery(destination, state);
-        tracing::info!(%delivery, destination = &**destination, state = state.as_str(), "delivery {state}");
+        tracing::info!(%delivery, destination = &**destination, state = state.as_str(), "delivery to {destination} {state}");
         self.tell(Happening::Delivery {
             delivery,
             destination: destination.clone(),

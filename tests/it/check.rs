@@ -20,10 +20,8 @@ fn check(toml: &str) -> String {
             ready.warnings.into_iter().chain(found).collect()
         }
     };
-    findings
-        .iter()
-        .map(|finding| format!("{finding}\n"))
-        .collect()
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn with(destination: &str, route: &str) -> String {

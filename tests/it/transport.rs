@@ -1,5 +1,10 @@
 //! The real network: certificates, proxies, limits, and words for why no answer came.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a server of a test ends with its runtime"
+)]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
