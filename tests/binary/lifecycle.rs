@@ -1,0 +1,215 @@
+//! Start, stop, reload and what a relay refuses.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Method;
+use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport as _};
+use rcgen::{CertificateParams, KeyPair};
+use tokio::task::JoinSet;
+
+use crate::process::{Folder, PATIENCE, Process, get, request};
+use crate::receiver::Receiver;
+
+fn configuration(receiver: SocketAddr, more: &str) -> String {
+    format!(
+        "{more}\n[sources.jobmojito]\nauth = \"none\"\n[destinations.app]\nurl = \"http://{receiver}/in\"\n\
+         [[routes]]\nto = [\"app\"]\n"
+    )
+}
+
+fn body(subject: usize, score: usize) -> Bytes {
+    Bytes::from(format!(
+        r#"{{"id":"s{subject}","status":"active","interview_status":"completed","score":{score}}}"#
+    ))
+}
+
+async fn post(process: &Process, body: Bytes) -> u16 {
+    let url = format!("http://{}/hooks/jobmojito", process.ingress);
+    request(&NetworkTransport::default(), Method::POST, &url, body)
+        .await
+        .map_or(0, |answer| answer.status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_loses_nothing_and_ends_in_order() {
+    let receiver = Receiver::failing(0);
+    let folder = Folder::new(&configuration(receiver.listen().await, ""));
+    let process = Process::start(folder.path());
+    let url = format!("http://{}/hooks/jobmojito", process.ingress);
+    let mut senders = JoinSet::new();
+    for sender in 0..8 {
+        let url = url.clone();
+        senders.spawn(async move {
+            let network = NetworkTransport::default();
+            let mut taken = 0;
+            for score in 0.. {
+                match request(&network, Method::POST, &url, body(sender, score)).await {
+                    Ok(answer) if answer.status == 202 => taken += 1,
+                    _ => break,
+                }
+            }
+            taken
+        });
+    }
+    receiver
+        .until(|receiver| receiver.arrived().len() > 100)
+        .await;
+    process.signal("TERM");
+    let (status, said) = process.ended();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("nothing was under way"), "{said}");
+    let acknowledged: usize = senders.join_all().await.into_iter().sum();
+    assert!(folder.is_whole());
+    let process = Process::start(folder.path());
+    receiver
+        .until(|receiver| receiver.taken().len() >= acknowledged)
+        .await;
+    assert_eq!(
+        receiver.taken().len(),
+        acknowledged,
+        "each exactly once: nothing was cut off"
+    );
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_at_a_kill_is_sent_again_under_the_same_id() {
+    let receiver = Receiver::gated();
+    let folder = Folder::new(&configuration(receiver.listen().await, ""));
+    let process = Process::start(folder.path());
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    receiver
+        .until(|receiver| receiver.arrived().len() == 1)
+        .await;
+    process.kill();
+    receiver.let_go(2);
+    let process = Process::start(folder.path());
+    receiver
+        .until(|receiver| receiver.arrived().len() == 2)
+        .await;
+    let arrived = receiver.arrived();
+    assert_eq!(arrived[0], arrived[1]);
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_forces_the_end_and_the_delivery_is_kept() {
+    let receiver = Receiver::gated();
+    let folder = Folder::new(&configuration(receiver.listen().await, ""));
+    let process = Process::start(folder.path());
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    receiver
+        .until(|receiver| receiver.arrived().len() == 1)
+        .await;
+    process.signal("TERM");
+    process.until_it_says("shutting down");
+    process.signal("INT");
+    let (status, said) = process.ended();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("sent again after the next start"), "{said}");
+    receiver.let_go(2);
+    let process = Process::start(folder.path());
+    receiver
+        .until(|receiver| !receiver.taken().is_empty())
+        .await;
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_relay_on_the_same_file_does_not_start() {
+    let receiver = Receiver::failing(0);
+    let folder = Folder::new(&configuration(receiver.listen().await, ""));
+    let first = Process::start(folder.path());
+    let (status, said) = Process::try_start(folder.path())
+        .err()
+        .expect("the file is taken");
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        said.contains("another relay already uses this store"),
+        "{said}"
+    );
+    assert_eq!(post(&first, body(1, 1)).await, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_puts_a_good_file_in_force_and_leaves_a_bad_one() {
+    let (old, new) = (Receiver::failing(0), Receiver::failing(0));
+    let folder = Folder::new(&configuration(old.listen().await, ""));
+    let process = Process::start(folder.path());
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    old.until(|receiver| receiver.taken().len() == 1).await;
+    folder.write("relay.toml", &configuration(new.listen().await, ""));
+    process.signal("HUP");
+    process.until_it_says("configuration reloaded");
+    assert_eq!(post(&process, body(1, 2)).await, 202);
+    new.until(|receiver| receiver.taken().len() == 1).await;
+    folder.write(
+        "relay.toml",
+        &configuration(new.listen().await, "[server]\nlisten_on = 1"),
+    );
+    process.signal("HUP");
+    let said = process.until_it_says("relay.toml:2");
+    assert!(said.contains("did you mean"), "{said}");
+    process.until_it_says("the one before stays in force");
+    assert_eq!(post(&process, body(1, 3)).await, 202);
+    new.until(|receiver| receiver.taken().len() == 2).await;
+    assert_eq!(
+        get(&process, "/api/v1/status").await["config"]["generation"],
+        2
+    );
+}
+
+/// Writes a fresh self-signed certificate for localhost.
+fn certify(folder: &Folder) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    folder.write("cert.pem", &certificate.pem());
+    folder.write("key.pem", &key.serialize_pem());
+}
+
+async fn trusted(process: &Process, ca: std::path::PathBuf) -> bool {
+    let request = Outgoing {
+        method: Method::POST,
+        url: format!(
+            "https://localhost:{}/hooks/jobmojito",
+            process.ingress.port()
+        )
+        .parse()
+        .unwrap(),
+        headers: http::HeaderMap::new(),
+        body: body(1, 1),
+        timeout: PATIENCE,
+        connection: Arc::new(Connection {
+            ca: Some(ca),
+            ..Connection::default()
+        }),
+    };
+    NetworkTransport::default()
+        .send(request)
+        .await
+        .is_ok_and(|answer| answer.status.is_success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reads_the_certificate_again() {
+    let receiver = Receiver::failing(0);
+    let tls = "[server]\ntls = { cert = \"cert.pem\", key = \"key.pem\" }";
+    let folder = Folder::new(&configuration(receiver.listen().await, tls));
+    certify(&folder);
+    std::fs::copy(folder.file("cert.pem"), folder.file("old.pem")).unwrap();
+    let process = Process::start(folder.path());
+    assert!(trusted(&process, folder.file("old.pem")).await);
+    certify(&folder);
+    process.signal("HUP");
+    process.until_it_says("configuration reloaded");
+    assert!(trusted(&process, folder.file("cert.pem")).await);
+    assert!(!trusted(&process, folder.file("old.pem")).await);
+    folder.write("cert.pem", "no certificate");
+    process.signal("HUP");
+    process.until_it_says("the one before stays in force");
+}
