@@ -16,7 +16,7 @@ use mojito_relay::transport::{
 use serde_json::Value;
 
 /// Nothing in a test takes as long as this unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A relay that runs. It is killed when it is dropped.
 pub struct Process {
@@ -155,7 +155,7 @@ impl Folder {
         std::fs::write(self.file(name), text).unwrap();
     }
 
-    /// Whether SQLite finds the store whole, while no relay has it.
+    /// Whether `SQLite` finds the store whole, while no relay has it.
     pub fn is_whole(&self) -> bool {
         let store = rusqlite::Connection::open(self.file("data/relay.db")).unwrap();
         let verdict: String = store

@@ -5,7 +5,6 @@ mod receiver;
 
 pub use receiver::{Receivers, answer};
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,10 +202,6 @@ impl TestRelay {
         std::fs::write(self.folder.path().join("relay.toml"), toml)
             .expect("the folder is writable");
         self.relay.reloader.reload(&inputs(&self.folder)).await
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// Ends it in order.
