@@ -49,6 +49,20 @@ fn the_shipped_configuration_is_sound() {
 }
 
 #[test]
+fn every_example_of_the_readme_is_sound() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let examples: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        assert_eq!(check(example), "", "{example}");
+    }
+}
+
+#[test]
 fn a_template_that_does_not_parse_is_named_with_its_line() {
     insta::assert_snapshot!(check(&with("body = { a = \"{{ result.score \" }", "")), @r#"
 relay.toml:5: destinations.app.body.a: unexpected end of input, expected end of variable block

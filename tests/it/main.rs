@@ -9,6 +9,7 @@
 )]
 
 mod accept;
+mod architecture;
 mod check;
 mod config;
 mod dedupe;
