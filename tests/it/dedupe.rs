@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mojito_relay::model::State;
+use mojito_relay::store::Store as _;
 
 use crate::harness::{PLAIN, TestRelay, submitted};
 

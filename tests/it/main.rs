@@ -15,6 +15,7 @@ mod config;
 mod dedupe;
 mod harness;
 mod lanes;
+mod peers;
 mod server;
 mod store;
 mod transport;

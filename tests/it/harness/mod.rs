@@ -1,8 +1,10 @@
 //! A relay in a test: real doors on loopback, a real store in a temporary folder, a clock that the test
 //! moves, and receivers that do as the test says.
 
+mod faulty;
 mod receiver;
 
+pub use faulty::FaultyStore;
 pub use receiver::{Receivers, answer};
 
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use mojito_relay::app::{self, Ended, Parts, Relay};
 use mojito_relay::clock::{Clock as _, ManualClock};
 use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::model::State;
-use mojito_relay::store::Store;
 use mojito_relay::telemetry::{Attempted, Happening, Received};
 use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport as _};
 use serde_json::Value;
@@ -43,7 +44,7 @@ pub struct TestRelay {
     pub relay: Relay,
     pub clock: Arc<ManualClock>,
     pub receivers: Arc<Receivers>,
-    pub store: Arc<dyn Store>,
+    pub store: Arc<FaultyStore>,
     heard: broadcast::Receiver<Happening>,
     pub log: Vec<Happening>,
     folder: Arc<TempDir>,
@@ -242,8 +243,8 @@ impl Remains {
         let ready = app::load(&inputs(&folder)).unwrap_or_else(|findings| panic!("{findings:#?}"));
         let telemetry = app::telemetry();
         let heard = telemetry.listen();
-        let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry)
-            .expect("a store");
+        let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
+        let store = FaultyStore::new(store.expect("a store"));
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let parts = Parts {
             clock: clock.clone(),
@@ -276,6 +277,23 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// Sends so many bytes of a body, and keeps the rest back for as long as the connection is kept.
+    pub async fn hold(&self, source: &str, bytes: usize) -> tokio::net::TcpStream {
+        use tokio::io::AsyncWriteExt as _;
+        let mut socket = tokio::net::TcpStream::connect(self.ingress)
+            .await
+            .expect("the relay listens");
+        let (length, part) = (bytes + 1, "x".repeat(bytes));
+        let text = format!(
+            "POST /hooks/{source} HTTP/1.1\r\nhost: relay\r\ncontent-length: {length}\r\n\r\n{part}"
+        );
+        socket
+            .write_all(text.as_bytes())
+            .await
+            .expect("the relay reads");
+        socket
+    }
+
     pub async fn post(&self, source: &str, body: impl Into<Bytes>) -> Reply {
         let url = format!("http://{}/hooks/{source}", self.ingress);
         request(&self.network, Method::POST, &url, (body.into(), &[])).await

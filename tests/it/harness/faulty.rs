@@ -1,0 +1,148 @@
+//! A store that fails when a test says so.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+use mojito_relay::store::{
+    AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
+    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Tally, Work,
+};
+
+/// Passes everything on, but for the methods that are failing.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    failing: Mutex<HashSet<&'static str>>,
+}
+
+impl FaultyStore {
+    pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            failing: Mutex::default(),
+        })
+    }
+
+    /// From now on these methods fail, and no others.
+    pub fn fail(&self, methods: &[&'static str]) {
+        *self.failing.lock().unwrap() = methods.iter().copied().collect();
+    }
+
+    fn may(&self, method: &'static str) -> Result<(), StoreError> {
+        if self.failing.lock().unwrap().contains(method) {
+            return Err(StoreError::Unavailable("the disk is full".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    fn key(&self) -> &StoreKey {
+        self.inner.key()
+    }
+
+    fn waiting(&self) -> u64 {
+        self.inner.waiting()
+    }
+
+    async fn accept(&self, plan: AcceptPlan) -> Result<AcceptOutcome, StoreError> {
+        self.may("accept")?;
+        self.inner.accept(plan).await
+    }
+
+    async fn mark_unconfirmed(
+        &self,
+        event: EventId,
+        fields: FieldDigests,
+    ) -> Result<(), StoreError> {
+        self.may("mark_unconfirmed")?;
+        self.inner.mark_unconfirmed(event, fields).await
+    }
+
+    async fn take_unconfirmed(&self, event: EventId) -> Result<bool, StoreError> {
+        self.may("take_unconfirmed")?;
+        self.inner.take_unconfirmed(event).await
+    }
+
+    async fn lease(&self, destinations: &[Name]) -> Result<Vec<Lease>, StoreError> {
+        self.may("lease")?;
+        self.inner.lease(destinations).await
+    }
+
+    async fn save_lane(&self, lane: LaneRecord) -> Result<(), StoreError> {
+        self.may("save_lane")?;
+        self.inner.save_lane(lane).await
+    }
+
+    async fn due(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+        ordered: bool,
+    ) -> Result<Due, StoreError> {
+        self.may("due")?;
+        self.inner.due(destination, now, limit, ordered).await
+    }
+
+    async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError> {
+        self.may("work")?;
+        self.inner.work(delivery, since).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.may("settle")?;
+        self.inner.settle(settlement).await
+    }
+
+    async fn release(
+        &self,
+        destination: &Name,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.may("release")?;
+        self.inner.release(destination, now, limit).await
+    }
+
+    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
+        self.may("replay")?;
+        self.inner.replay(delivery, how).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
+        self.may("event")?;
+        self.inner.event(id).await
+    }
+
+    async fn events(&self, filter: EventFilter, limit: Limit) -> Result<Page<Event>, StoreError> {
+        self.may("events")?;
+        self.inner.events(filter, limit).await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        limit: Limit,
+    ) -> Result<Page<Delivery>, StoreError> {
+        self.may("deliveries")?;
+        self.inner.deliveries(filter, limit).await
+    }
+
+    async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
+        self.may("tallies")?;
+        self.inner.tallies(now).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.may("ready")?;
+        self.inner.ready().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}
