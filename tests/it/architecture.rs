@@ -115,9 +115,10 @@ fn room_of(path: &str) -> &str {
 fn names(code: &str, word: &str) -> bool {
     let part_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     code.match_indices(word).any(|(at, _)| {
+        let (before, rest) = code.split_at(at);
         let (before, after) = (
-            code[..at].chars().next_back(),
-            code[at + word.len()..].chars().next(),
+            before.chars().next_back(),
+            rest.chars().nth(word.chars().count()),
         );
         let is_path = word.contains("::") || word.ends_with('!') || after == Some(':');
         !before.is_some_and(part_of_name) && is_path

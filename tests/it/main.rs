@@ -9,11 +9,13 @@
 )]
 
 mod accept;
+mod admin;
 mod architecture;
 mod check;
 mod config;
 mod dedupe;
 mod harness;
+mod hostile;
 mod lanes;
 mod peers;
 mod server;

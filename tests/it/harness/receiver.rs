@@ -30,6 +30,7 @@ struct Script {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub host: String,
+    pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -147,6 +148,7 @@ impl Transport for Receivers {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let seen = Request {
             host: host.clone(),
+            url: request.url.to_string(),
             headers: request.headers,
             body: request.body,
         };
