@@ -4,11 +4,13 @@
 mod attempt;
 mod breaker;
 mod gate;
+mod handle;
 mod lane;
 mod settings;
 mod window;
 
 pub use attempt::Bench;
+pub use handle::{Handle, LaneView, Snapshot, Stopped};
 pub use settings::{BreakerPolicy, LaneSettings};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,16 +19,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::destination::{self, Destination};
 use crate::doorbell::{Listener, Ring};
-use crate::model::{DeliveryId, LaneState, Name, plus};
+use crate::model::{DeliveryId, Name, plus};
 use crate::store::{Due, LaneRecord, StoreError};
 use attempt::{Attempt, Report, STORE_PAUSE};
 use breaker::Change;
+use handle::Command;
 use lane::{Lane, Moment, Step};
 
 /// Rings and reports taken in one go.
@@ -42,53 +45,6 @@ pub type RouteValues = HashMap<Name, Map<String, Value>>;
 pub struct LaneSpec {
     pub destination: Arc<Destination>,
     pub settings: LaneSettings,
-}
-
-/// A lane as people see it.
-#[derive(Clone, Debug)]
-pub struct LaneView {
-    pub destination: Name,
-    pub state: LaneState,
-    /// Why it is not healthy. It may quote the receiver.
-    pub reason: String,
-    pub since: Option<Timestamp>,
-    /// Until when the receiver asked for a pause.
-    pub held_until: Option<Timestamp>,
-    pub next_probe: Option<Timestamp>,
-    pub in_flight: usize,
-}
-
-/// Every lane, and what is under way, at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub lanes: Vec<LaneView>,
-    /// Deliveries in state sending.
-    pub sending: HashSet<DeliveryId>,
-}
-
-/// Speaks to the loop.
-#[derive(Clone)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-}
-
-/// The loop is not running any more.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the relay is shutting down")]
-pub struct Stopped;
-
-enum Command {
-    Snapshot(oneshot::Sender<Snapshot>),
-    Pause {
-        destination: Name,
-        paused: bool,
-        done: oneshot::Sender<bool>,
-    },
-    Reconfigure {
-        specs: Vec<LaneSpec>,
-        routes: Arc<RouteValues>,
-        done: oneshot::Sender<()>,
-    },
 }
 
 /// What tasks beside the loop bring back.
@@ -115,47 +71,6 @@ pub struct Dispatcher {
     desk: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     records: mpsc::UnboundedSender<LaneRecord>,
-}
-
-impl Handle {
-    pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
-        let (tell, told) = oneshot::channel();
-        self.commands
-            .send(Command::Snapshot(tell))
-            .await
-            .map_err(|_| Stopped)?;
-        told.await.map_err(|_| Stopped)
-    }
-
-    /// Holds a lane or lets it go; resuming also frees it from any trouble. False: no such lane.
-    pub async fn pause(&self, destination: &Name, paused: bool) -> Result<bool, Stopped> {
-        let (done, answer) = oneshot::channel();
-        let command = Command::Pause {
-            destination: destination.clone(),
-            paused,
-            done,
-        };
-        self.commands.send(command).await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
-    }
-
-    /// Puts other lanes in force; those that changed are freed, those that are gone finish what is under way.
-    pub async fn reconfigure(
-        &self,
-        specs: Vec<LaneSpec>,
-        routes: Arc<RouteValues>,
-    ) -> Result<(), Stopped> {
-        let (done, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Reconfigure {
-                specs,
-                routes,
-                done,
-            })
-            .await
-            .map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
-    }
 }
 
 impl Dispatcher {

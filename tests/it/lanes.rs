@@ -7,25 +7,12 @@ use http::HeaderValue;
 use mojito_relay::model::State;
 use mojito_relay::telemetry::Happening;
 
-use crate::harness::{PLAIN, TestRelay, answer, attempts, submitted};
+use crate::harness::{PLAIN, TestRelay, answer, attempts, delivered, submitted, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn latest() -> String {
     PLAIN.replace("[[routes]]", "revisions = \"latest\"\n[[routes]]")
-}
-
-fn with(keys: &str) -> String {
-    PLAIN.replace("[[routes]]", &format!("{keys}\n[[routes]]"))
-}
-
-fn delivered(count: usize) -> impl Fn(&[Happening]) -> bool {
-    move |log| {
-        attempts(log)
-            .filter(|attempt| attempt.state == State::Delivered)
-            .count()
-            >= count
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,20 +6,7 @@ use http::HeaderValue;
 use mojito_relay::model::State;
 use mojito_relay::telemetry::Happening;
 
-use crate::harness::{PLAIN, TestRelay, answer, attempts, submitted};
-
-fn with(keys: &str) -> String {
-    PLAIN.replace("[[routes]]", &format!("{keys}\n[[routes]]"))
-}
-
-fn delivered(count: usize) -> impl Fn(&[Happening]) -> bool {
-    move |log| {
-        attempts(log)
-            .filter(|attempt| attempt.state == State::Delivered)
-            .count()
-            >= count
-    }
-}
+use crate::harness::{PLAIN, TestRelay, answer, attempts, delivered, submitted, with};
 
 // Acknowledging before it is on disk; a 4xx to the sender for a fault of our own.
 #[tokio::test(flavor = "multi_thread")]

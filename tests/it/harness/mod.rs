@@ -39,6 +39,21 @@ events = ["*"]
 to = ["app"]
 "#;
 
+/// [`PLAIN`] with more keys for its destination.
+pub fn with(keys: &str) -> String {
+    PLAIN.replace("[[routes]]", &format!("{keys}\n[[routes]]"))
+}
+
+/// So many deliveries are delivered.
+pub fn delivered(count: usize) -> impl Fn(&[Happening]) -> bool {
+    move |log| {
+        attempts(log)
+            .filter(|attempt| attempt.state == State::Delivered)
+            .count()
+            >= count
+    }
+}
+
 /// A relay at work, and what it was heard to do.
 pub struct TestRelay {
     pub relay: Relay,

@@ -1,0 +1,98 @@
+//! What others ask of the loop: how the lanes stand, pause and resume, another configuration.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{LaneSpec, RouteValues};
+use crate::model::{DeliveryId, LaneState, Name};
+
+/// A lane as people see it.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    pub destination: Name,
+    pub state: LaneState,
+    /// Why it is not healthy. It may quote the receiver.
+    pub reason: String,
+    pub since: Option<Timestamp>,
+    /// Until when the receiver asked for a pause.
+    pub held_until: Option<Timestamp>,
+    pub next_probe: Option<Timestamp>,
+    pub in_flight: usize,
+}
+
+/// Every lane, and what is under way, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub lanes: Vec<LaneView>,
+    /// Deliveries in state sending.
+    pub sending: HashSet<DeliveryId>,
+}
+
+/// Speaks to the loop.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+/// The loop is not running any more.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the relay is shutting down")]
+pub struct Stopped;
+
+pub(super) enum Command {
+    Snapshot(oneshot::Sender<Snapshot>),
+    Pause {
+        destination: Name,
+        paused: bool,
+        done: oneshot::Sender<bool>,
+    },
+    Reconfigure {
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Handle {
+    pub async fn snapshot(&self) -> Result<Snapshot, Stopped> {
+        let (tell, told) = oneshot::channel();
+        self.commands
+            .send(Command::Snapshot(tell))
+            .await
+            .map_err(|_| Stopped)?;
+        told.await.map_err(|_| Stopped)
+    }
+
+    /// Holds a lane or lets it go; resuming also frees it from any trouble. False: no such lane.
+    pub async fn pause(&self, destination: &Name, paused: bool) -> Result<bool, Stopped> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Pause {
+            destination: destination.clone(),
+            paused,
+            done,
+        };
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Puts other lanes in force; those that changed are freed, those that are gone finish what is under way.
+    pub async fn reconfigure(
+        &self,
+        specs: Vec<LaneSpec>,
+        routes: Arc<RouteValues>,
+    ) -> Result<(), Stopped> {
+        let (done, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Reconfigure {
+                specs,
+                routes,
+                done,
+            })
+            .await
+            .map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
