@@ -282,3 +282,29 @@ async fn what_is_under_way_at_a_shutdown_is_finished_and_the_rest_is_kept_in_ord
         .collect();
     assert_eq!(revisions, ["1", "2", "3"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_ends_with_its_grace_and_what_was_under_way_is_sent_again() {
+    let relay = TestRelay::start(PLAIN).await;
+    let gate = relay.receivers.hold();
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    relay.receivers.arrived(1).await;
+    let clock = relay.clock.clone();
+    let stopping = relay.stop();
+    tokio::pin!(stopping);
+    assert!(futures_util::poll!(&mut stopping).is_pending());
+    assert!(clock.next_wake().is_some(), "the grace has begun");
+    clock.advance(std::time::Duration::from_secs(25));
+    let (ended, remains) = stopping.await;
+    assert_eq!(ended, Ended::Forced);
+    gate.add_permits(10);
+    let mut relay = remains.start(PLAIN).await;
+    relay.ended(State::Delivered, 1).await;
+    let ids: HashSet<_> = relay
+        .receivers
+        .seen()
+        .iter()
+        .map(|seen| seen.header("webhook-id").to_owned())
+        .collect();
+    assert_eq!((relay.receivers.seen().len(), ids.len()), (2, 1));
+}
