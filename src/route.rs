@@ -135,10 +135,6 @@ impl Routes {
         self.routes.iter()
     }
 
-    pub fn get(&self, name: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| &*route.name == name)
-    }
-
     /// Fields that expressions read.
     pub fn reads(&self) -> &[FieldPath] {
         &self.reads

@@ -11,7 +11,7 @@ use super::reading::Table;
 use crate::expr::{EVENT_ROOTS, Expression};
 use crate::model::{EventType, Name};
 use crate::route::{Glob, RESULT_FIELDS, Route};
-use crate::source::{INTERVIEW_TYPES, Kind, Pick, Source};
+use crate::source::{Kind, Source};
 
 /// What a route may name.
 pub(super) struct Known<'a> {
@@ -182,16 +182,8 @@ fn is_interviews(heard: &KnownSource<'_>) -> bool {
 fn possible_types(heard: &[&KnownSource<'_>]) -> Option<BTreeSet<String>> {
     let mut types = BTreeSet::new();
     for known in heard {
-        match &known.source.as_ref()?.kind {
-            Kind::Jobmojito => types.extend(INTERVIEW_TYPES.iter().map(|name| (*name).to_owned())),
-            Kind::Generic {
-                event_type: Pick::Fixed(name),
-                ..
-            } => {
-                types.insert(name.clone());
-            }
-            Kind::Generic { .. } => return None,
-        }
+        let named = known.source.as_ref()?.kind.event_types()?;
+        types.extend(named.into_iter().map(str::to_owned));
     }
     Some(types)
 }

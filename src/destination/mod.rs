@@ -23,7 +23,6 @@ pub use retry_after::retry_after;
 pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings};
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
@@ -168,10 +167,6 @@ impl Destination {
 
     pub fn revisions(&self) -> Revisions {
         self.settings.revisions
-    }
-
-    pub fn timeout(&self) -> Duration {
-        self.settings.timeout
     }
 
     /// The settings that it was compiled from.

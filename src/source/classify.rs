@@ -80,7 +80,7 @@ impl Kind {
             Self::Generic {
                 event_type: Pick::Fixed(one),
                 ..
-            } => Some(vec![one, UNNAMED_TYPE]),
+            } => Some(vec![one]),
             Self::Generic { .. } => None,
         }
     }
