@@ -514,3 +514,20 @@ async fn paused_holds_everything_and_resume_lets_it_go() {
     relay.tell("/api/v1/destinations/app/resume", "").await;
     relay.ended(State::Delivered, 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_delivery_goes_out_without_a_read_of_the_store() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    relay.ended(State::Delivered, 1).await;
+    relay.store.fail(&["due", "work"]);
+    for score in [2.0, 3.0] {
+        relay.post("jobmojito", submitted("a", score)).await;
+        relay
+            .post("jobmojito", submitted(&format!("b{score}"), 1.0))
+            .await;
+        relay
+            .ended(State::Delivered, if score < 3.0 { 3 } else { 5 })
+            .await;
+    }
+}
