@@ -6,6 +6,7 @@ mod demo;
 
 mod health;
 mod logging;
+mod presets;
 mod send;
 mod serve;
 mod sink;
@@ -60,6 +61,8 @@ enum Command {
 
     /// Show the whole relay at work on this machine, with receivers that fail
     Demo(demo::DemoArgs),
+    /// List the destinations that come ready made, or print one
+    Presets(presets::PresetsArgs),
     /// Ask the running relay whether it is ready: exit 0 if so
     Health(health::HealthArgs),
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
             Command::Sink(args) => sink::run(args).await,
 
             Command::Demo(args) => demo::run(args).await,
+            Command::Presets(args) => presets::run(&args),
             Command::Health(args) => health::run(&cli.global, args).await,
         }
     });

@@ -11,7 +11,9 @@ use super::finding::closest;
 use super::form::{self, DURATION, POINTER};
 use super::layers::merge;
 use super::locate::{self, Locator, join};
+use super::presets;
 use super::reading::Table;
+use super::requests;
 use super::schema;
 use super::secret::Kind as SecretKind;
 use super::url_text::{self, Flaw};
@@ -36,18 +38,19 @@ fn over_preset(defaults: &Value, preset: &str, own: &Value) -> Value {
     if !own.is_object() {
         return own.clone();
     }
-    let (preset, _) = locate::read("preset", preset).expect("a test reads every built-in preset");
-    merge(&[defaults, &preset, own])
+    merge(&[defaults, &presets::keys(preset), own])
 }
 
 /// Reads the destination `name`.
 pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     table.reading.check_name(&table.path, name);
     let preset = preset_name(table);
-    let url = url(table);
-    let method = method(table);
+    let request = requests::request(table);
     let headers = headers(table);
-    let body = body(table);
+    let key = requests::api_key(table);
+    if let Some(preset) = &preset {
+        requests::needs(table, preset);
+    }
     let sign = sign(table);
     let timeout = table.limited(
         "timeout",
@@ -66,6 +69,7 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     );
     let require = require(table);
     let with = table.free_values("with");
+    let texts = texts(table);
     let [accepted_when, rejected_when, blocked_when, warned_when] = [
         "accepted_when",
         "rejected_when",
@@ -74,13 +78,15 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     ]
     .map(|key| table.leaf(key, form::TEXT));
     let receipt = table.leaf("receipt", POINTER);
+    let requests::Request { url, method, body } = request?;
     Some(Settings {
         name: name.into(),
         preset,
-        url: url?,
-        method: method?,
+        url,
+        method,
+        body,
         headers: headers?,
-        body: body?,
+        key,
         sign: sign?,
         timeout: timeout?,
         connection: Arc::new(connection?),
@@ -88,6 +94,7 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         revisions: revisions?,
         require: require?,
         with: with?,
+        texts,
         accepted_when,
         rejected_when,
         blocked_when,
@@ -119,7 +126,7 @@ fn preset_name(table: &Table<'_>) -> Option<String> {
     None
 }
 
-fn url(table: &Table<'_>) -> Option<ConfigText> {
+pub(super) fn url(table: &Table<'_>) -> Option<ConfigText> {
     let Some(value) = table.value("url") else {
         table.missing(
             "url",
@@ -169,7 +176,7 @@ fn refuse_user_info(table: &Table<'_>, key: &str) {
     );
 }
 
-fn method(table: &Table<'_>) -> Option<String> {
+pub(super) fn method(table: &Table<'_>) -> Option<String> {
     const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "DELETE", "GET"];
     table
         .choice("method", &METHODS.map(|method| (method, method)))
@@ -233,7 +240,7 @@ fn is_credential_header(name: &str) -> bool {
 }
 
 /// One of `format`, `body`, `body_text`. What the operator wrote hides what the preset says.
-fn body(table: &Table<'_>) -> Option<BodyFormat> {
+pub(super) fn body(table: &Table<'_>) -> Option<BodyFormat> {
     const KEYS: [&str; 3] = ["body", "body_text", "format"];
     let written: Vec<&str> = KEYS.into_iter().filter(|key| table.written(key)).collect();
     let key = match written[..] {
@@ -294,6 +301,23 @@ fn require(table: &Table<'_>) -> Option<Vec<String>> {
         }
     }
     Some(fields)
+}
+
+/// Named templates, in the order of their names.
+fn texts(table: &Table<'_>) -> Vec<(String, String)> {
+    let mut read = Vec::new();
+    for (name, value) in table.free_values("texts").unwrap_or_default() {
+        let key = format!("texts.{name}");
+        match value {
+            Value::String(text) => read.push((name, text)),
+            _ => table.error(
+                &key,
+                "expected a template",
+                "write note = \"Score {{ result.score }}\"",
+            ),
+        }
+    }
+    read
 }
 
 fn connection(table: &Table<'_>) -> Option<Connection> {

@@ -9,7 +9,9 @@ mod form;
 mod lanes;
 mod layers;
 mod locate;
+mod presets;
 mod reading;
+mod requests;
 mod routes;
 pub mod schema;
 mod secret;
@@ -20,6 +22,7 @@ mod url_text;
 pub use environment::environment;
 pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;
+pub use presets::{About, presets};
 pub use server::{LogFormat, LogSettings, StoreSettings, StoreUrl};
 
 use std::path::PathBuf;

@@ -109,7 +109,12 @@ pub const DESTINATION: Section = Section {
     keys: &[
         "preset",
         "url",
+        "base_url",
+        "create",
+        "api_key",
+        "api_key_in",
         "with",
+        "texts",
         "method",
         "headers",
         "format",
@@ -137,16 +142,20 @@ pub const DESTINATION: Section = Section {
     later: &[
         "account",
         "allow_private",
-        "api_key",
         "auth",
-        "base_url",
-        "create",
         "max_waiting",
         "settle",
         "settle_max",
         "update",
         "was",
     ],
+};
+
+/// A request of a preset, below its `base_url`.
+pub const REQUEST: Section = Section {
+    place: "destinations.*.create",
+    keys: &["path", "method", "body", "body_text"],
+    later: &[],
 };
 
 pub const SIGN: Section = Section {
@@ -208,6 +217,7 @@ pub const SECTIONS: &[&Section] = &[
     &AUTH,
     &HMAC,
     &DESTINATION,
+    &REQUEST,
     &SIGN,
     &RETRY,
     &BREAKER,
@@ -217,14 +227,4 @@ pub const SECTIONS: &[&Section] = &[
 ];
 
 /// Presets that a later version brings.
-pub(super) const LATER_PRESETS: &[&str] = &[
-    "slack-bot",
-    "greenhouse",
-    "lever",
-    "ashby",
-    "workable",
-    "teamtailor",
-    "smartrecruiters",
-    "recruitee",
-    "bamboohr",
-];
+pub(super) const LATER_PRESETS: &[&str] = &["slack-bot", "greenhouse", "teamtailor"];

@@ -5,12 +5,14 @@ mod body;
 mod fault;
 mod headers;
 mod judge;
+mod key;
 pub mod preset;
 mod render;
 mod retry_after;
 mod scrub;
 mod settings;
 mod sign;
+mod texts;
 mod words;
 
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tests;
 
 pub use fault::Fault;
 pub use judge::Judgement;
+pub use key::{ApiKey, BadPlace, KeyPlace};
 pub use render::{Job, Unsendable};
 pub use retry_after::retry_after;
 pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings};
@@ -37,6 +40,7 @@ use headers::Headers;
 use judge::Rules;
 use scrub::Scrubber;
 use sign::Signer;
+use texts::Texts;
 
 /// A destination, ready for work: everything that can be wrong with its settings has been checked.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub struct Destination {
     method: Method,
     address: Address,
     headers: Headers,
+    texts: Texts,
     body: Body,
     signer: Signer,
     /// Paths below the payload that must not be null.
@@ -82,6 +87,7 @@ impl Destination {
             &mut faults,
         );
         let headers = keep(Headers::compile(&settings.headers), &mut faults);
+        let texts = keep(Texts::compile(&settings.texts), &mut faults);
         let body = keep(Body::compile(&settings.body), &mut faults);
         let signer = keep(Signer::compile(&settings.sign), &mut faults);
         let require = keep(required_paths(&settings.require), &mut faults);
@@ -93,7 +99,9 @@ impl Destination {
         else {
             return Err(faults);
         };
-        let (Some(signer), Some(require), Some(rules)) = (signer, require, rules) else {
+        let (Some(signer), Some(require), Some(rules), Some(texts)) =
+            (signer, require, rules, texts)
+        else {
             return Err(faults);
         };
         let has_templates = !address.is_fixed()
@@ -104,6 +112,7 @@ impl Destination {
             method,
             address,
             headers,
+            texts,
             body,
             signer,
             require,
@@ -113,7 +122,31 @@ impl Destination {
             template_fields: Fields::All,
         };
         destination.template_fields = payload_fields(&destination.reads());
+        let unknown = destination.unknown_texts();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
         Ok(destination)
+    }
+
+    fn unknown_texts(&self) -> Vec<Fault> {
+        let known = |name: &str| self.settings.texts.iter().any(|(text, _)| text == name);
+        let used = self
+            .reads()
+            .into_iter()
+            .filter(|read| read.path[0] == "texts");
+        let unknown = used.filter(|read| !read.path.get(1).is_some_and(|name| known(name)));
+        unknown
+            .map(|read| {
+                let hint =
+                    "write it as a template: texts = { note = \"Score {{ result.score }}\" }";
+                Fault::new(
+                    read.key,
+                    format!("there is no text `{}`", read.path.join(".")),
+                )
+                .hint(hint)
+            })
+            .collect()
     }
 
     /// What `reply` means, judged at `now`. [`Judgement`] says what each part is for.
@@ -136,7 +169,11 @@ impl Destination {
     /// Every field that a template of this destination reads.
     pub fn reads(&self) -> Vec<Read> {
         let address = self.address.reads().into_iter().map(|path| ("url", path));
-        let found = address.chain(self.headers.reads()).chain(self.body.reads());
+        let texts = self.texts.reads();
+        let found = address
+            .chain(self.headers.reads())
+            .chain(texts)
+            .chain(self.body.reads());
         found
             .map(|(key, path)| Read {
                 key: key.to_owned(),

@@ -54,8 +54,8 @@ impl Destination {
     }
 
     fn request(&self, job: &Job<'_>) -> Result<Outgoing, String> {
-        let scope = self.scope(job);
-        let url = self.address.render(&scope)?;
+        let scope = self.scope(job)?;
+        let mut url = self.address.render(&scope)?;
         let body = self.body.render(job, &scope)?;
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -64,6 +64,9 @@ impl Destination {
         );
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         self.headers.render(&scope, &mut headers)?;
+        if let Some(key) = &self.settings.key {
+            key.apply(&mut headers, &mut url)?;
+        }
         self.add_own(job, &body, &mut headers);
         Ok(Outgoing {
             method: self.method.clone(),
@@ -101,24 +104,30 @@ impl Destination {
         }
     }
 
-    fn scope(&self, job: &Job<'_>) -> Scope {
+    fn scope(&self, job: &Job<'_>) -> Result<Scope, String> {
         if !self.has_templates {
-            return Scope::new(&[], |_, _| false);
+            return Ok(Scope::new(&[], |_, _| false));
         }
         let event = event_value(job.event, job.changed);
         let with = match job.with {
             Some(over) => merged(&self.settings.with, over),
             None => self.settings.with.clone(),
         };
+        let with = Value::Object(with);
         let values = [
             ("event", &event),
             ("result", job.result),
             ("previous", job.previous.unwrap_or(&Value::Null)),
-            ("with", &Value::Object(with)),
+            ("with", &with),
         ];
-        Scope::new(&values, |root, field| match &self.template_fields {
+        let wanted = |root: &str, field: &str| match &self.template_fields {
             Fields::Only(fields) if matches!(root, "result" | "previous") => fields.contains(field),
             Fields::Only(_) | Fields::All => true,
+        };
+        let scope = Scope::new(&values, wanted);
+        Ok(match self.texts.render(&scope)? {
+            Some(texts) => Scope::new(&[&values[..], &[("texts", &texts)]].concat(), wanted),
+            None => scope,
         })
     }
 }

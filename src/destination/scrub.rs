@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::{ConfigText, Settings};
+use super::{ApiKey, ConfigText, Settings};
 
 const MASK: &str = "•••";
 /// Shorter secrets would blot out ordinary words.
@@ -30,6 +30,9 @@ impl Scrubber {
                 add(&mut found, secret.expose().trim());
                 add_header_parts(&mut found, secret.expose());
             }
+        }
+        for form in settings.key.iter().flat_map(ApiKey::forms) {
+            add(&mut found, &form);
         }
         for secret in &settings.sign {
             let text = secret.expose().trim();

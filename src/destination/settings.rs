@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::ApiKey;
 use crate::model::{Name, Secret};
 use crate::transport::Connection;
 
@@ -17,6 +18,7 @@ pub struct Settings {
     pub url: ConfigText,
     pub method: String,
     pub headers: Vec<(String, ConfigText)>,
+    pub key: Option<ApiKey>,
     pub body: BodyFormat,
     /// Standard Webhooks secrets (`whsec_…`); each signs, several rotate.
     pub sign: Vec<Secret>,
@@ -28,6 +30,8 @@ pub struct Settings {
     pub require: Vec<String>,
     /// Values for templates.
     pub with: Map<String, Value>,
+    /// Named templates that bodies use as `texts.NAME`.
+    pub texts: Vec<(String, String)>,
     /// CEL over `status`, `headers`, `body`, `json`.
     pub accepted_when: Option<String>,
     pub rejected_when: Option<String>,

@@ -21,7 +21,7 @@ use std::sync::LazyLock;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
-use crate::expr::{EVENT_ROOTS, FieldPath};
+use crate::expr::FieldPath;
 use crate::model::Event;
 use filters::Told;
 use scan::MistakeKind;
@@ -72,6 +72,9 @@ pub struct Unrendered {
     /// Line in the template, from 1.
     pub line: Option<u32>,
 }
+
+/// Names that a template may use: those of an event, and the destination's own texts.
+const ROOTS: [&str; 5] = ["event", "result", "previous", "with", "texts"];
 
 /// What templates see, converted once and used for each of them.
 #[derive(Debug)]
@@ -354,17 +357,14 @@ fn field_paths(
         .collect();
     paths.sort();
     paths.retain(|path: &FieldPath| !filters::FUNCTIONS.contains(&path[0].as_str()));
-    let Some(unknown) = paths
-        .iter()
-        .find(|path| !EVENT_ROOTS.contains(&path[0].as_str()))
-    else {
+    let Some(unknown) = paths.iter().find(|path| !ROOTS.contains(&path[0].as_str())) else {
         return Ok(paths);
     };
     let root = &unknown[0];
     Err(BadTemplate {
         message: format!("unknown name `{root}`"),
         line: Some(scan::line_of(source, root)),
-        hint: Some(suggestion(root, EVENT_ROOTS)),
+        hint: Some(suggestion(root, &ROOTS)),
     })
 }
 

@@ -39,13 +39,14 @@ Durable webhook relay and fan-out gateway for interview results
 Usage: relay [OPTIONS] [COMMAND]
 
 Commands:
-  serve   Run the relay (the default)
-  check   Check a configuration without starting anything
-  send    Post a bundled sample or a file to the running relay
-  sink    Run a receiver that prints what it gets and fails on demand
-  demo    Show the whole relay at work on this machine, with receivers that fail
-  health  Ask the running relay whether it is ready: exit 0 if so
-  help    Print this message or the help of the given subcommand(s)
+  serve    Run the relay (the default)
+  check    Check a configuration without starting anything
+  send     Post a bundled sample or a file to the running relay
+  sink     Run a receiver that prints what it gets and fails on demand
+  demo     Show the whole relay at work on this machine, with receivers that fail
+  presets  List the destinations that come ready made, or print one
+  health   Ask the running relay whether it is ready: exit 0 if so
+  help     Print this message or the help of the given subcommand(s)
 
 Options:
   -c, --config <FILE>    The configuration file [default: relay.toml]

@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod lanes;
 mod peers;
+mod presets;
 mod server;
 mod store;
 mod transport;

@@ -3,7 +3,7 @@
 use super::{config, found, in_destination, inputs, loaded, pairs, sound, with};
 use insta::assert_snapshot;
 use mojito_relay::config::{Inputs, Secrets, StoreUrl};
-use mojito_relay::destination::{BodyFormat, ConfigText, preset};
+use mojito_relay::destination::{BodyFormat, ConfigText};
 use mojito_relay::retry::Policy;
 
 fn set(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Inputs {
@@ -94,12 +94,32 @@ fn the_defaults_are_those_of_the_rooms() {
 
 #[test]
 fn every_built_in_preset_is_sound_and_lies_under_the_operators_keys() {
-    for (name, _) in preset::BUILT_IN {
-        let text = in_destination(&format!("preset = \"{name}\"\ntimeout = \"7s\""));
-        let loaded = loaded(&inputs(), &text);
+    let inputs = Inputs {
+        secrets: Secrets::Skip,
+        ..inputs()
+    };
+    for about in mojito_relay::config::presets() {
+        let name = about.name;
+        let key = |needed: &String| match needed.strip_prefix("with.") {
+            Some(value) => format!("with.{value} = \"acme\"\n"),
+            None => format!("{needed} = {{ env = \"NAME\" }}\n"),
+        };
+        let needed: String = about
+            .needs
+            .iter()
+            .filter(|needed| *needed != "url")
+            .map(key)
+            .collect();
+        let text = in_destination(&format!("preset = \"{name}\"\ntimeout = \"7s\"\n{needed}"));
+        let text = if about.needs.contains(&"url".to_owned()) {
+            text
+        } else {
+            text.replace("url = ", "#url = ")
+        };
+        let loaded = loaded(&inputs, &text);
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
         let (settings, _) = &loaded.config.destinations[0];
-        assert_eq!(settings.preset.as_deref(), Some(*name));
+        assert_eq!(settings.preset.as_deref(), Some(name));
         assert_eq!(settings.timeout.as_secs(), 7);
     }
 }

@@ -5,7 +5,7 @@ mod faulty;
 mod receiver;
 
 pub use faulty::FaultyStore;
-pub use receiver::{Receivers, answer};
+pub use receiver::{Receivers, Request, answer};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -373,6 +373,16 @@ pub fn submitted(id: &str, score: f64) -> String {
 /// A bundled sample.
 pub fn sample(name: &str) -> &'static str {
     app::sample(name).expect("a bundled sample")
+}
+
+/// Inputs for a text that is at hand.
+pub fn inputs_without_a_file() -> Inputs {
+    Inputs {
+        file: "relay.toml".into(),
+        environment: Vec::new(),
+        flags: Vec::new(),
+        secrets: Secrets::Read,
+    }
 }
 
 fn inputs(folder: &TempDir) -> Inputs {

@@ -1,0 +1,160 @@
+//! A destination's request: a `url` of the operator's own, or a preset's `base_url` and `create`.
+
+use serde_json::{Map, Value};
+
+use super::destinations::{body, method, url};
+use super::form;
+use super::reading::Table;
+use super::schema;
+use super::secret::Kind as SecretKind;
+use super::url_text;
+use crate::destination::{ApiKey, BodyFormat, ConfigText, KeyPlace};
+
+/// What is sent, and where to.
+pub(super) struct Request {
+    pub(super) url: ConfigText,
+    pub(super) method: String,
+    pub(super) body: BodyFormat,
+}
+
+/// Reads `url`, `method` and the body; or puts them together from `base_url` and `create`.
+pub(super) fn request(table: &Table<'_>) -> Option<Request> {
+    if table.has("url") || !table.has("base_url") {
+        let (url, method, body) = (url(table), method(table), body(table));
+        return Some(Request {
+            url: url?,
+            method: method?,
+            body: body?,
+        });
+    }
+    let base = base_url(table);
+    if !table.has("create") {
+        table.missing(
+            "create",
+            "base_url is only the host: write create = { path = \"/notes\", body = { … } }",
+        );
+    }
+    let create = table.table("create", &schema::REQUEST)?;
+    let path = create.required("path", form::TEXT);
+    let method = if create.has("method") {
+        method(&create)
+    } else {
+        method(table)
+    };
+    let own_body = ["body", "body_text", "format"]
+        .iter()
+        .any(|key| table.written(key));
+    let body = if own_body || !(create.has("body") || create.has("body_text")) {
+        body(table)
+    } else {
+        body(&create)
+    };
+    let path = path?;
+    if !path.starts_with('/') {
+        create.error(
+            "path",
+            "expected a path",
+            "write one that starts with a slash, such as \"/v1/notes\"",
+        );
+        return None;
+    }
+    let url = ConfigText::Template(format!("{}{path}", base?.trim_end_matches('/')));
+    Some(Request {
+        url,
+        method: method?,
+        body: body?,
+    })
+}
+
+/// Scheme and host. `{{ with.name }}` in it is filled in now: a host never comes from a payload.
+fn base_url(table: &Table<'_>) -> Option<String> {
+    let text = table.leaf("base_url", form::TEXT)?;
+    let with = table.value("with").and_then(Value::as_object);
+    let filled = fill(table, &text, with)?;
+    let parsed = url::Url::parse(&filled).ok();
+    let sound = parsed.is_some_and(|url| {
+        url.host().is_some() && matches!(url.path(), "/") && url.query().is_none()
+    });
+    if !sound || url_text::flaw(&filled).is_some() {
+        table.error(
+            "base_url",
+            "expected scheme and host alone",
+            "write \"https://api.example.com\"",
+        );
+        return None;
+    }
+    Some(filled)
+}
+
+fn fill(table: &Table<'_>, text: &str, with: Option<&Map<String, Value>>) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}")?;
+        let name = name.trim().strip_prefix("with.").unwrap_or_default();
+        let value = with
+            .and_then(|with| with.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if value.is_empty() || !value.bytes().all(fits) {
+            let key = format!("with.{name}");
+            let problem = format!("`{key}` is required: it is part of the host's name");
+            table.error(
+                &key,
+                problem,
+                format!("write {name} = \"your-company\" in with = {{ … }}: letters, digits and -"),
+            );
+            return None;
+        }
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// The key and how it travels; None where there is none or, with a finding, a wrong one.
+pub(super) fn api_key(table: &Table<'_>) -> Option<ApiKey> {
+    if !table.has("api_key") {
+        return None;
+    }
+    let place = table.leaf("api_key_in", form::TEXT);
+    let secret = table.secret("api_key", SecretKind::Token);
+    match place?.parse::<KeyPlace>() {
+        Ok(place) => Some(ApiKey {
+            secret: secret?,
+            place,
+        }),
+        Err(bad) => {
+            table.error(
+                "api_key_in",
+                bad.to_string(),
+                "most vendors take \"bearer\"",
+            );
+            None
+        }
+    }
+}
+
+/// What the preset needs and nobody wrote.
+pub(super) fn needs(table: &Table<'_>, preset: &str) {
+    for key in super::presets::needs(preset) {
+        let with = table.value("with").and_then(Value::as_object);
+        let there = match key.strip_prefix("with.") {
+            Some(name) => with
+                .and_then(|with| with.get(name))
+                .is_some_and(|value| !value.is_null()),
+            None => table.has(&key),
+        };
+        if !there && !table.reading.has_error(&table.at(&key)) {
+            let problem = format!("the preset `{preset}` needs `{key}`");
+            table.error(
+                &key,
+                problem,
+                format!("`relay presets {preset}` tells what for"),
+            );
+        }
+    }
+}
