@@ -2,11 +2,13 @@
 //! reload, and shuts down in phases.
 
 mod compile;
+mod explain;
 mod rehearse;
 mod reload;
 mod samples;
 
 pub use compile::{Compiled, Ready, compile};
+pub use explain::{DeliveryAnswer, DeliveryOutcome, Explanation, Question, RouteAnswer, explain};
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, sample};

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+mod explain;
 
 mod health;
 mod logging;
@@ -43,9 +44,9 @@ struct Global {
         value_name = "FILE"
     )]
     config: PathBuf,
-    /// Set one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = assignment)]
-    set: Vec<(String, String)>,
+    /// Put one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
+    #[arg(long = "override", global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    overrides: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -54,6 +55,8 @@ enum Command {
     Serve,
     /// Check a configuration without starting anything
     Check(check::CheckArgs),
+    /// Tell what would become of a body: each route with its clause, each request; nothing is sent
+    Explain(explain::ExplainArgs),
     /// Post a bundled sample or a file to the running relay
     Send(send::SendArgs),
     /// Run a receiver that prints what it gets and fails on demand
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(&cli.global).await,
             Command::Check(args) => Ok(check::run(&cli.global, args)),
+            Command::Explain(args) => explain::run(&cli.global, &args),
             Command::Send(args) => send::run(&cli.global, args).await,
             Command::Sink(args) => sink::run(args).await,
 
@@ -99,7 +103,7 @@ impl Global {
         Inputs {
             file: self.config.clone(),
             environment: crate::config::environment(),
-            flags: self.set.clone(),
+            flags: self.overrides.clone(),
             secrets,
         }
     }

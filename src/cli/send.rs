@@ -12,7 +12,7 @@ use url::Url;
 use super::client::{reachable, request};
 use super::{Global, complain, say, unusable};
 use crate::app::{self, SAMPLES, sample};
-use crate::config::{self, Config, Secrets};
+use crate::config::{self, Secrets};
 use crate::source::Source;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,8 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> anyhow::Result<ExitC
         Ok(loaded) => loaded.config,
         Err(findings) => return Ok(unusable(&findings)),
     };
-    let source = choose(&config, args.source.as_deref())?;
+    let sources: Vec<&Source> = config.sources.iter().collect();
+    let source = choose(&sources, args.source.as_deref())?;
     let scheme = if config.server.tls.is_some() {
         "https"
     } else {
@@ -74,7 +75,8 @@ pub(super) async fn run(global: &Global, args: SendArgs) -> anyhow::Result<ExitC
     }
 }
 
-fn body(what: &str) -> anyhow::Result<Bytes> {
+/// A sample by its name, or a file.
+pub(super) fn body(what: &str) -> anyhow::Result<Bytes> {
     if let Some(text) = sample(what) {
         return Ok(Bytes::from_static(text.as_bytes()));
     }
@@ -90,25 +92,30 @@ fn body(what: &str) -> anyhow::Result<Bytes> {
         .into())
 }
 
-fn choose<'c>(config: &'c Config, wanted: Option<&str>) -> anyhow::Result<&'c Source> {
+/// The source that is wanted, or the only one.
+pub(super) fn choose<'c>(
+    sources: &[&'c Source],
+    wanted: Option<&str>,
+) -> anyhow::Result<&'c Source> {
     let names = || {
-        config
-            .sources
+        sources
             .iter()
             .map(|source| &*source.name)
             .collect::<Vec<&str>>()
             .join(", ")
     };
-    match (wanted, config.sources.as_slice()) {
+    match (wanted, sources) {
         (_, []) => bail!("relay.toml has no [sources.…] to send as"),
         (None, [only]) => Ok(only),
         (None, _) => bail!(
             "say which source to send as with --source; there are {}",
             names()
         ),
-        (Some(name), sources) => sources
-            .iter()
-            .find(|source| &*source.name == name)
-            .with_context(|| format!("there is no source `{name}`; there are {}", names())),
+        (Some(name), _) => {
+            let found = sources.iter().find(|source| &*source.name == name);
+            found
+                .copied()
+                .with_context(|| format!("there is no source `{name}`; there are {}", names()))
+        }
     }
 }

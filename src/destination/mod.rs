@@ -11,6 +11,7 @@ mod render;
 mod retry_after;
 mod scrub;
 mod settings;
+mod show;
 mod sign;
 mod texts;
 mod words;
@@ -24,6 +25,7 @@ pub use key::{ApiKey, BadPlace, KeyPlace};
 pub use render::{Job, Unsendable};
 pub use retry_after::retry_after;
 pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings};
+pub use show::Shown;
 
 use std::collections::BTreeSet;
 

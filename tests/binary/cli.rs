@@ -41,6 +41,7 @@ Usage: relay [OPTIONS] [COMMAND]
 Commands:
   serve    Run the relay (the default)
   check    Check a configuration without starting anything
+  explain  Tell what would become of a body: each route with its clause, each request; nothing is sent
   send     Post a bundled sample or a file to the running relay
   sink     Run a receiver that prints what it gets and fails on demand
   demo     Show the whole relay at work on this machine, with receivers that fail
@@ -49,10 +50,10 @@ Commands:
   help     Print this message or the help of the given subcommand(s)
 
 Options:
-  -c, --config <FILE>    The configuration file [default: relay.toml]
-      --set <KEY=VALUE>  Set one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
-  -h, --help             Print help
-  -V, --version          Print version
+  -c, --config <FILE>         The configuration file [default: relay.toml]
+      --override <KEY=VALUE>  Put one key over the file, such as server.listen=127.0.0.1:9090 (may be repeated)
+  -h, --help                  Print help
+  -V, --version               Print version
 "#);
 }
 
@@ -147,9 +148,9 @@ other.toml: cannot be read: there is no such file
 fn health_and_send_say_that_no_relay_answers() {
     let folder = Folder::new(include_str!("../../relay.toml"));
     let nowhere = [
-        "--set",
+        "--override",
         "server.listen=127.0.0.1:1",
-        "--set",
+        "--override",
         "admin.listen=127.0.0.1:2",
     ];
     let (code, text) = run(folder.path(), &[&["health"], &nowhere[..]].concat());
@@ -232,7 +233,10 @@ fn the_shipped_file_serves_a_sample_to_the_sink_without_any_environment() {
         format!("server.listen={}", process.ingress),
         format!("admin.listen={}", process.admin),
     ];
-    let (code, text) = run(folder.path(), &["send", "submitted", "--set", &here[0]]);
+    let (code, text) = run(
+        folder.path(),
+        &["send", "submitted", "--override", &here[0]],
+    );
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with("202 Accepted {"), "{text}");
     let seen = until(&mut output, "#2 POST /interviews -> 200 OK");
@@ -241,7 +245,7 @@ fn the_shipped_file_serves_a_sample_to_the_sink_without_any_environment() {
             && seen.contains("relay-event-type: interview.submitted"),
         "{seen}"
     );
-    let (code, text) = run(folder.path(), &["health", "--set", &here[1]]);
+    let (code, text) = run(folder.path(), &["health", "--override", &here[1]]);
     assert_eq!((code, text.as_str()), (0, "ready\n"));
     assert!(folder.file("data/relay.db").exists());
 }

@@ -46,9 +46,9 @@ impl Process {
         let mut child = relay(folder)
             .args([
                 "serve",
-                "--set",
+                "--override",
                 "server.listen=127.0.0.1:0",
-                "--set",
+                "--override",
                 "admin.listen=127.0.0.2:0",
             ])
             .stdout(Stdio::null())

@@ -14,6 +14,7 @@ mod architecture;
 mod check;
 mod config;
 mod dedupe;
+mod explain;
 mod harness;
 mod hostile;
 mod lanes;
