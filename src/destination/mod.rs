@@ -196,6 +196,11 @@ impl Destination {
         fields
     }
 
+    /// Whether rendering looks into the payload, or only passes it on.
+    pub fn reads_payload(&self) -> bool {
+        self.has_templates || !self.require.is_empty()
+    }
+
     pub fn name(&self) -> &Name {
         &self.settings.name
     }

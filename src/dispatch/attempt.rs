@@ -159,26 +159,27 @@ impl Attempt {
     }
 
     fn render(&self, work: &Work) -> Result<crate::transport::Outgoing, Unsendable> {
-        let unreadable = |_| Unsendable::Dead {
-            reason: "the stored payload is not JSON".to_owned(),
-        };
-        let body = Body::parse(&work.payload).map_err(unreadable)?;
-        let previous = work
-            .previous
-            .as_ref()
-            .and_then(|payload| Body::parse(payload).ok());
-        let result = body.value();
-        let changed = match &previous {
-            Some(previous) if self.destination.revisions() == Revisions::Latest => {
+        let spans = self.destination.revisions() == Revisions::Latest && work.previous.is_some();
+        let (mut result, mut previous) = (Value::Null, None);
+        let mut changed = work.changed.clone();
+        // A payload that is only passed on is not looked into.
+        if spans || self.destination.reads_payload() {
+            let unreadable = |_| Unsendable::Dead {
+                reason: "the stored payload is not JSON".to_owned(),
+            };
+            let body = Body::parse(&work.payload).map_err(unreadable)?;
+            let before = work
+                .previous
+                .as_ref()
+                .and_then(|payload| Body::parse(payload).ok());
+            if let Some(before) = before.as_ref().filter(|_| spans) {
                 let key = self.bench.store.key().as_bytes();
-                body.digests(key)
-                    .differing(&previous.digests(key), |field| {
-                        !work.changed.iter().any(|c| c == field)
-                    })
+                let differing = body.digests(key).differing(&before.digests(key), |_| false);
+                changed.retain(|field| differing.contains(field));
             }
-            _ => work.changed.clone(),
-        };
-        let previous: Option<Value> = previous.map(|body| body.value());
+            result = body.value();
+            previous = before.map(|body| body.value());
+        }
         let route_with: Option<&Map<String, Value>> = self.routes.get(&work.route);
         self.destination.render(&Job {
             event: &work.event,
