@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lane::Told;
+use super::request::{Terms, request};
 use super::window::Entry;
 use crate::clock::Clock;
-use crate::destination::{Destination, Job, Judgement, Revisions, Unsendable};
+use crate::destination::{Destination, Judgement, Revisions, Unsendable};
 use crate::model::{Attempt as Record, DeliveryId, Name, State, Verdict, after, plus};
-use crate::source::Body;
 use crate::store::{Fence, Outcome, Settled, Settlement, Since, Store, StoreError, Waiting, Work};
 use crate::telemetry::{Attempted, Telemetry};
-use crate::transport::{Answer, Failure, Transport};
+use crate::transport::{Answer, Failure, Outgoing, Transport};
 
 /// How long to wait before the store is asked again after a fault.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -158,40 +157,15 @@ impl Attempt {
         )
     }
 
-    fn render(&self, work: &Work) -> Result<crate::transport::Outgoing, Unsendable> {
-        let spans = self.destination.revisions() == Revisions::Latest && work.previous.is_some();
-        let (mut result, mut previous) = (Value::Null, None);
-        let mut changed = work.changed.clone();
-        // A payload that is only passed on is not looked into.
-        if spans || self.destination.reads_payload() {
-            let unreadable = |_| Unsendable::Dead {
-                reason: "the stored payload is not JSON".to_owned(),
-            };
-            let body = Body::parse(&work.payload).map_err(unreadable)?;
-            let before = work
-                .previous
-                .as_ref()
-                .and_then(|payload| Body::parse(payload).ok());
-            if let Some(before) = before.as_ref().filter(|_| spans) {
-                let key = self.bench.store.key().as_bytes();
-                let differing = body.digests(key).differing(&before.digests(key), |_| false);
-                changed.retain(|field| differing.contains(field));
-            }
-            result = body.value();
-            previous = before.map(|body| body.value());
-        }
-        let route_with: Option<&Map<String, Value>> = self.routes.get(&work.route);
-        self.destination.render(&Job {
-            event: &work.event,
-            webhook_id: work.webhook_id,
-            result: &result,
-            payload: &work.payload,
-            previous: previous.as_ref(),
-            changed: &changed,
-            with: route_with,
+    fn render(&self, work: &Work) -> Result<Outgoing, Unsendable> {
+        let terms = Terms {
+            destination: &self.destination,
+            with: self.routes.get(&work.route),
             attempt: self.entry.waiting.budget.tries.saturating_add(1),
             now: self.at,
-        })
+            key: self.bench.store.key(),
+        };
+        request(&terms, work)
     }
 
     /// Records what happened, however long the store takes; None where that is not ours to record any more.

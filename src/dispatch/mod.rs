@@ -6,11 +6,13 @@ mod breaker;
 mod gate;
 mod handle;
 mod lane;
+mod request;
 mod settings;
 mod window;
 
 pub use attempt::Bench;
 pub use handle::{Handle, LaneView, Snapshot, Stopped};
+pub use request::{Terms, request};
 pub use settings::{BreakerPolicy, LaneSettings};
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,6 +1,10 @@
 //! Takes one authenticated body: which event it is, whether it is news, where it goes; and has all of
 //! that written before anybody is told that it was taken.
 
+mod plan;
+
+pub use plan::{Arrival, Plan, Stamp, plan, work};
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,18 +13,16 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 use rand::Rng;
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Budget, Event, EventId, EventType, FieldDigests, Mint, Name, State, Subject};
+use crate::model::{Budget, Event, EventId, EventType, Mint, Name, State, Subject};
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
-    Work,
+    AcceptOutcome, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
 };
 use crate::telemetry::{Received, Telemetry};
 
@@ -77,29 +79,6 @@ pub enum NotTaken {
     TooMuchWaiting(u64),
     #[error("the subject is being written to by too many senders at once")]
     Contended,
-}
-
-/// What a body turned out to be, against what is known of its subject.
-enum Plan {
-    News(AcceptPlan),
-    /// Equal to the latest revision; `unconfirmed` where that one's acknowledgement was lost.
-    Latest {
-        id: EventId,
-        revision: u32,
-        unconfirmed: bool,
-    },
-    /// Equal to an older revision whose acknowledgement was lost.
-    Retry {
-        id: EventId,
-        revision: u32,
-    },
-}
-
-/// A body with what came along.
-struct Arrival<'a> {
-    source: &'a Source,
-    headers: &'a HeaderMap,
-    body: &'a Bytes,
 }
 
 impl Intake {
@@ -177,7 +156,8 @@ impl Intake {
         let rules = self.rules.load_full();
         let mut head: Option<Head> = None;
         for _ in 0..ROUNDS {
-            match self.plan(&rules, arrival, head.as_ref())? {
+            let stamp = self.stamp();
+            match plan(&rules, arrival, head.as_ref(), &stamp)? {
                 Plan::News(plan) => {
                     let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
                     match store.accept(plan).await? {
@@ -221,85 +201,6 @@ impl Intake {
         Err(NotTaken::Contended)
     }
 
-    /// Reads the body and works out what follows from it. Where nothing is known of the subject yet,
-    /// the plan is one for a first revision: the store says so if it is not.
-    fn plan(
-        &self,
-        rules: &Rules,
-        arrival: &Arrival<'_>,
-        head: Option<&Head>,
-    ) -> Result<Plan, Malformed> {
-        let body = Body::parse(arrival.body)?;
-        let classified = arrival.source.kind.classify(&body, arrival.headers);
-        let fields = body.digests(self.parts.store.key().as_bytes());
-        let differing = |older: &FieldDigests| {
-            fields.differing(older, |field| arrival.source.ignore.contains(field))
-        };
-        let changed = head.map(|head| differing(&head.fields));
-        if let Some(head) = head {
-            if changed.as_ref().is_some_and(Vec::is_empty) {
-                let unconfirmed = head.unconfirmed.iter().any(|lost| lost.event == head.event);
-                return Ok(Plan::Latest {
-                    id: head.event,
-                    revision: head.revision,
-                    unconfirmed,
-                });
-            }
-            if let Some(lost) = head
-                .unconfirmed
-                .iter()
-                .find(|lost| differing(&lost.fields).is_empty())
-            {
-                return Ok(Plan::Retry {
-                    id: lost.event,
-                    revision: lost.revision,
-                });
-            }
-        }
-        let now = self.parts.clock.now();
-        let mut event = Event {
-            id: self.mint.event(
-                now,
-                self.parts.random.lock().expect("no draw panics").next_u64(),
-            ),
-            source: arrival.source.name.clone(),
-            event_type: classified.event_type,
-            subject: classified.subject,
-            revision: head.map_or(1, |head| head.revision + 1),
-            changed: changed.unwrap_or_default(),
-            candidate: classified.candidate,
-            received_at: now,
-            route_errors: Vec::new(),
-        };
-        let result = body.value();
-        let previous = match head.and_then(|head| head.payload.as_ref()) {
-            Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
-            _ => Value::Null,
-        };
-        let decision = rules.routes.decide(&event, &result, &previous);
-        event.route_errors = decision.errors;
-        let plan_delivery = |chosen: crate::route::Chosen| {
-            let destination = rules.destinations.get(&chosen.destination)?;
-            Some(NewDelivery {
-                skipped: destination
-                    .required(&result)
-                    .err()
-                    .map(|field| format!("{field} is null")),
-                supersedes: destination.revisions() == Revisions::Latest,
-                destination: chosen.destination,
-                route: chosen.route,
-                due_at: now,
-            })
-        };
-        let deliveries = decision.to.into_iter().filter_map(plan_delivery).collect();
-        Ok(Plan::News(AcceptPlan {
-            event: Arc::new(event),
-            payload: arrival.body.clone(),
-            fields,
-            deliveries,
-        }))
-    }
-
     /// Tells the lanes, and everybody who watches, what was just written.
     fn ring(&self, rules: &Rules, news: &News, accepted: &Accepted) {
         let doorbell = &self.parts.doorbell;
@@ -327,7 +228,15 @@ impl Intake {
                     .get(&destination)
                     .is_some_and(|d| d.revisions() == Revisions::Latest);
                 let known = !latest || news.event.revision == 1;
-                let work = known.then(|| Box::new(news.work(delivery, *placed)));
+                let work = known.then(|| {
+                    let previous = news.previous.clone();
+                    Box::new(work(
+                        &news.event,
+                        delivery,
+                        placed.id,
+                        (news.payload.clone(), previous),
+                    ))
+                });
                 doorbell.ring(Ring::Offer {
                     waiting: news.waiting(*placed, accepted.subject),
                     destination,
@@ -336,6 +245,16 @@ impl Intake {
             } else {
                 doorbell.ring(Ring::Look { destination });
             }
+        }
+    }
+
+    fn stamp(&self) -> Stamp<'_> {
+        let now = self.parts.clock.now();
+        let chance = self.parts.random.lock().expect("no draw panics").next_u64();
+        Stamp {
+            id: self.mint.event(now, chance),
+            now,
+            key: self.parts.store.key(),
         }
     }
 
@@ -414,19 +333,6 @@ impl News {
             due_at: self.event.received_at,
             created_at: self.event.received_at,
             budget: Budget::default(),
-        }
-    }
-
-    fn work(&self, delivery: &NewDelivery, placed: Placed) -> Work {
-        Work {
-            event: self.event.clone(),
-            destination: delivery.destination.clone(),
-            route: delivery.route.clone(),
-            webhook_id: placed.id,
-            payload: self.payload.clone(),
-            previous: self.previous.clone(),
-            changed: self.event.changed.clone(),
-            receipt: None,
         }
     }
 }

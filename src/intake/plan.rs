@@ -1,0 +1,152 @@
+//! What follows from a body, worked out over values alone: which event it is, whether it is news, and
+//! which deliveries there will be. The store is asked nothing here, and nothing is written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Rules;
+use crate::destination::Revisions;
+use crate::model::{DeliveryId, Event, EventId, FieldDigests};
+use crate::route::Chosen;
+use crate::source::{Body, Malformed, Source};
+use crate::store::{AcceptPlan, Head, NewDelivery, StoreKey, Work};
+
+/// A body with what came along.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    pub source: &'a Source,
+    pub headers: &'a HeaderMap,
+    pub body: &'a Bytes,
+}
+
+/// What is handed in to plan with.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    /// The id that the event gets if it is news.
+    pub id: EventId,
+    pub now: Timestamp,
+    /// The key of the digests in [`Head::fields`].
+    pub key: &'a StoreKey,
+}
+
+/// What a body turned out to be, against what is known of its subject.
+#[derive(Debug)]
+pub enum Plan {
+    News(AcceptPlan),
+    /// Equal to the latest revision; `unconfirmed` where that one's acknowledgement was lost.
+    Latest {
+        id: EventId,
+        revision: u32,
+        unconfirmed: bool,
+    },
+    /// Equal to an older revision whose acknowledgement was lost.
+    Retry {
+        id: EventId,
+        revision: u32,
+    },
+}
+
+/// Reads the body and works out what follows from it. Where nothing is known of the subject yet, the
+/// plan is one for a first revision: the store says so if it is not.
+pub fn plan(
+    rules: &Rules,
+    arrival: &Arrival<'_>,
+    head: Option<&Head>,
+    stamp: &Stamp<'_>,
+) -> Result<Plan, Malformed> {
+    let body = Body::parse(arrival.body)?;
+    let classified = arrival.source.kind.classify(&body, arrival.headers);
+    let fields = body.digests(stamp.key.as_bytes());
+    let differing = |older: &FieldDigests| {
+        fields.differing(older, |field| arrival.source.ignore.contains(field))
+    };
+    let changed = head.map(|head| differing(&head.fields));
+    if let Some(known) = head.and_then(|head| known(head, &differing)) {
+        return Ok(known);
+    }
+    let mut event = Event {
+        id: stamp.id,
+        source: arrival.source.name.clone(),
+        event_type: classified.event_type,
+        subject: classified.subject,
+        revision: head.map_or(1, |head| head.revision + 1),
+        changed: changed.unwrap_or_default(),
+        candidate: classified.candidate,
+        received_at: stamp.now,
+        route_errors: Vec::new(),
+    };
+    let result = body.value();
+    let previous = match head.and_then(|head| head.payload.as_ref()) {
+        Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
+        _ => Value::Null,
+    };
+    let decision = rules.routes.decide(&event, &result, &previous);
+    event.route_errors = decision.errors;
+    let chosen = decision.to.into_iter();
+    let deliveries = chosen
+        .filter_map(|chosen| delivery(rules, chosen, &result, stamp.now))
+        .collect();
+    Ok(Plan::News(AcceptPlan {
+        event: Arc::new(event),
+        payload: arrival.body.clone(),
+        fields,
+        deliveries,
+    }))
+}
+
+/// What the first attempt of a planned delivery needs, as the store would answer it. `payloads` are the
+/// event's own and that of the revision before.
+pub fn work(
+    event: &Arc<Event>,
+    delivery: &NewDelivery,
+    id: DeliveryId,
+    payloads: (Bytes, Option<Bytes>),
+) -> Work {
+    let (payload, previous) = payloads;
+    Work {
+        event: event.clone(),
+        destination: delivery.destination.clone(),
+        route: delivery.route.clone(),
+        webhook_id: id,
+        payload,
+        previous,
+        changed: event.changed.clone(),
+        receipt: None,
+    }
+}
+
+/// The event that the body repeats, if it does.
+fn known(head: &Head, differing: &dyn Fn(&FieldDigests) -> Vec<String>) -> Option<Plan> {
+    if differing(&head.fields).is_empty() {
+        let unconfirmed = head.unconfirmed.iter().any(|lost| lost.event == head.event);
+        return Some(Plan::Latest {
+            id: head.event,
+            revision: head.revision,
+            unconfirmed,
+        });
+    }
+    let lost = head
+        .unconfirmed
+        .iter()
+        .find(|lost| differing(&lost.fields).is_empty())?;
+    Some(Plan::Retry {
+        id: lost.event,
+        revision: lost.revision,
+    })
+}
+
+fn delivery(rules: &Rules, chosen: Chosen, result: &Value, now: Timestamp) -> Option<NewDelivery> {
+    let destination = rules.destinations.get(&chosen.destination)?;
+    let missing = destination.required(result).err();
+    Some(NewDelivery {
+        skipped: missing.map(|field| format!("{field} is null")),
+        supersedes: destination.revisions() == Revisions::Latest,
+        destination: chosen.destination,
+        route: chosen.route,
+        due_at: now,
+    })
+}
