@@ -233,6 +233,7 @@ impl Facts<'_> {
             previous: Some(&self.previous).filter(|previous| !previous.is_null()),
             changed: &self.event.changed,
             with: ready.compiled.routes.get(route),
+            receipt: None,
             attempt: 1,
             now: self.event.received_at,
         };

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreSettings, StoreUrl};
-use crate::dispatch::{Bench, Dispatcher, Handle};
+use crate::dispatch::{Bench, Dispatcher, Handle, Tokens};
 use crate::doorbell::{Doorbell, doorbell};
 use crate::http::admin::{Admin, InForce};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
@@ -359,6 +359,7 @@ fn bench(parts: &Parts) -> Bench {
         transport: parts.transport.clone(),
         clock: parts.clock.clone(),
         telemetry: parts.telemetry.clone(),
+        tokens: Tokens::default(),
     }
 }
 

@@ -193,6 +193,7 @@ impl Rehearsal {
                 previous: Some(&case.previous).filter(|previous| !previous.is_null()),
                 changed: &case.event.changed,
                 with: Some(&route.with),
+                receipt: None,
                 attempt: 1,
                 now: case.event.received_at,
             };

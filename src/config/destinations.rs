@@ -11,11 +11,13 @@ use super::finding::closest;
 use super::form::{self, DURATION, POINTER};
 use super::layers::merge;
 use super::locate::{self, Locator, join};
+use super::oauth2;
 use super::presets;
 use super::reading::Table;
 use super::requests;
 use super::schema;
 use super::secret::Kind as SecretKind;
+use super::settle;
 use super::url_text::{self, Flaw};
 use crate::destination::{BodyFormat, ConfigText, Order, Revisions, Settings, preset};
 use crate::model::Secret;
@@ -48,10 +50,8 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     let request = requests::request(table);
     let headers = headers(table);
     let key = requests::api_key(table);
-    if let Some(preset) = &preset {
-        requests::needs(table, preset);
-    }
     let sign = sign(table);
+    let settle = settle::settle(table);
     let timeout = table.limited(
         "timeout",
         DURATION,
@@ -59,6 +59,73 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         "more than nothing and at most 5 minutes",
     );
     let connection = connection(table);
+    let (order, revisions) = succession(table);
+    let require = require(table);
+    let with = table.free_values("with");
+    let texts = texts(table);
+    let [
+        blocked_when,
+        rejected_when,
+        retry_when,
+        accepted_when,
+        warned_when,
+    ] = rules(table);
+    let receipt = table.leaf("receipt", POINTER);
+    let connection = Arc::new(connection?);
+    let oauth2 = oauth2::oauth2(table, &connection);
+    if let Some(preset) = &preset {
+        requests::needs(table, preset);
+    }
+    let requests::Request {
+        url,
+        method,
+        body,
+        in_create,
+        update,
+    } = request?;
+    Some(Settings {
+        name: name.into(),
+        preset,
+        url,
+        method,
+        body,
+        in_create,
+        update,
+        headers: headers?,
+        key,
+        oauth2,
+        sign: sign?,
+        timeout: timeout?,
+        connection,
+        order: order?,
+        revisions: revisions?,
+        settle,
+        require: require?,
+        with: with?,
+        texts,
+        accepted_when,
+        rejected_when,
+        blocked_when,
+        retry_when,
+        warned_when,
+        receipt,
+    })
+}
+
+/// What answers mean, as texts: blocked, rejected, retry, accepted, warned.
+fn rules(table: &Table<'_>) -> [Option<String>; 5] {
+    [
+        "blocked_when",
+        "rejected_when",
+        "retry_when",
+        "accepted_when",
+        "warned_when",
+    ]
+    .map(|key| table.leaf(key, form::TEXT))
+}
+
+/// How the revisions of a subject follow each other.
+fn succession(table: &Table<'_>) -> (Option<Order>, Option<Revisions>) {
     let order = table.choice(
         "order",
         &[("subject", Order::Subject), ("none", Order::None)],
@@ -67,54 +134,13 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         "revisions",
         &[("all", Revisions::All), ("latest", Revisions::Latest)],
     );
-    let require = require(table);
-    let with = table.free_values("with");
-    let texts = texts(table);
-    let [accepted_when, rejected_when, blocked_when, warned_when] = [
-        "accepted_when",
-        "rejected_when",
-        "blocked_when",
-        "warned_when",
-    ]
-    .map(|key| table.leaf(key, form::TEXT));
-    let receipt = table.leaf("receipt", POINTER);
-    let requests::Request { url, method, body } = request?;
-    Some(Settings {
-        name: name.into(),
-        preset,
-        url,
-        method,
-        body,
-        headers: headers?,
-        key,
-        sign: sign?,
-        timeout: timeout?,
-        connection: Arc::new(connection?),
-        order: order?,
-        revisions: revisions?,
-        require: require?,
-        with: with?,
-        texts,
-        accepted_when,
-        rejected_when,
-        blocked_when,
-        warned_when,
-        receipt,
-    })
+    (order, revisions)
 }
 
 fn preset_name(table: &Table<'_>) -> Option<String> {
     let name = table.leaf("preset", form::TEXT)?;
     if preset::text(&name).is_some() {
         return Some(name);
-    }
-    if schema::LATER_PRESETS.contains(&name.as_str()) {
-        table.error(
-            "preset",
-            format!("the preset `{name}` is not in this version yet"),
-            "describe the endpoint with url, headers and body instead",
-        );
-        return None;
     }
     let names: Vec<&str> = preset::BUILT_IN.iter().map(|(name, _)| *name).collect();
     let hint = closest(&name, names.iter().copied()).map_or_else(

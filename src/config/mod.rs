@@ -9,6 +9,7 @@ mod form;
 mod lanes;
 mod layers;
 mod locate;
+mod oauth2;
 mod presets;
 mod reading;
 mod requests;
@@ -16,6 +17,7 @@ mod routes;
 pub mod schema;
 mod secret;
 mod server;
+mod settle;
 mod sources;
 mod url_text;
 

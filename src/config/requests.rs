@@ -8,23 +8,35 @@ use super::reading::Table;
 use super::schema;
 use super::secret::Kind as SecretKind;
 use super::url_text;
-use crate::destination::{ApiKey, BodyFormat, ConfigText, KeyPlace};
+use crate::destination::{ApiKey, BodyFormat, ConfigText, KeyPlace, Update};
 
 /// What is sent, and where to.
 pub(super) struct Request {
     pub(super) url: ConfigText,
     pub(super) method: String,
     pub(super) body: BodyFormat,
+    /// The request stands under `create`.
+    pub(super) in_create: bool,
+    pub(super) update: Option<Update>,
 }
 
-/// Reads `url`, `method` and the body; or puts them together from `base_url` and `create`.
+/// Reads `url`, `method` and the body; or puts them together from `base_url`, `create` and `update`.
 pub(super) fn request(table: &Table<'_>) -> Option<Request> {
     if table.has("url") || !table.has("base_url") {
+        if table.written("update") {
+            table.error(
+                "update",
+                "an update needs a base_url: a receipt belongs to its host",
+                "write base_url and create = { path = … } in place of url",
+            );
+        }
         let (url, method, body) = (url(table), method(table), body(table));
         return Some(Request {
             url: url?,
             method: method?,
             body: body?,
+            in_create: false,
+            update: None,
         });
     }
     let base = base_url(table);
@@ -34,24 +46,46 @@ pub(super) fn request(table: &Table<'_>) -> Option<Request> {
             "base_url is only the host: write create = { path = \"/notes\", body = { … } }",
         );
     }
-    let create = table.table("create", &schema::REQUEST)?;
-    let path = create.required("path", form::TEXT);
-    let method = if create.has("method") {
-        method(&create)
+    let create = table.table("create", &schema::REQUEST);
+    let create = create.and_then(|create| below(table, &create, base.as_deref()));
+    let update = if table.has("update") {
+        Some(update(table, base.as_deref())?)
+    } else {
+        None
+    };
+    let (url, method, body) = create?;
+    Some(Request {
+        url,
+        method,
+        body,
+        in_create: true,
+        update,
+    })
+}
+
+/// A request below `base_url`. What it leaves out is the destination's.
+fn below(
+    table: &Table<'_>,
+    request: &Table<'_>,
+    base: Option<&str>,
+) -> Option<(ConfigText, String, BodyFormat)> {
+    let path = request.required("path", form::TEXT);
+    let method = if request.has("method") {
+        method(request)
     } else {
         method(table)
     };
     let own_body = ["body", "body_text", "format"]
         .iter()
         .any(|key| table.written(key));
-    let body = if own_body || !(create.has("body") || create.has("body_text")) {
+    let body = if own_body || !(request.has("body") || request.has("body_text")) {
         body(table)
     } else {
-        body(&create)
+        body(request)
     };
     let path = path?;
     if !path.starts_with('/') {
-        create.error(
+        request.error(
             "path",
             "expected a path",
             "write one that starts with a slash, such as \"/v1/notes\"",
@@ -59,10 +93,36 @@ pub(super) fn request(table: &Table<'_>) -> Option<Request> {
         return None;
     }
     let url = ConfigText::Template(format!("{}{path}", base?.trim_end_matches('/')));
-    Some(Request {
+    Some((url, method?, body?))
+}
+
+fn update(table: &Table<'_>, base: Option<&str>) -> Option<Update> {
+    let update = table.table("update", &schema::UPDATE)?;
+    let gone_when = update.leaf("gone_when", form::TEXT);
+    if table.value("order").and_then(Value::as_str) == Some("none") {
+        let key = if table.written("order") {
+            "order"
+        } else {
+            "update"
+        };
+        table.error(
+            key,
+            "with order = \"none\" two revisions could change one thing at once",
+            "write order = \"subject\", or take update out",
+        );
+    }
+    if !table.has("receipt") {
+        table.missing(
+            "receipt",
+            "an update finds the thing by what creating it gave back: write receipt = \"/id\"",
+        );
+    }
+    let (url, method, body) = below(table, &update, base)?;
+    Some(Update {
         url,
-        method: method?,
-        body: body?,
+        method,
+        body,
+        gone_when,
     })
 }
 
@@ -141,13 +201,10 @@ pub(super) fn api_key(table: &Table<'_>) -> Option<ApiKey> {
 /// What the preset needs and nobody wrote.
 pub(super) fn needs(table: &Table<'_>, preset: &str) {
     for key in super::presets::needs(preset) {
-        let with = table.value("with").and_then(Value::as_object);
-        let there = match key.strip_prefix("with.") {
-            Some(name) => with
-                .and_then(|with| with.get(name))
-                .is_some_and(|value| !value.is_null()),
-            None => table.has(&key),
-        };
+        let mut parts = key.split('.');
+        let first = parts.next().and_then(|part| table.value(part));
+        let found = parts.fold(first, |found, part| found?.get(part));
+        let there = found.is_some_and(|value| !value.is_null());
         if !there && !table.reading.has_error(&table.at(&key)) {
             let problem = format!("the preset `{preset}` needs `{key}`");
             table.error(

@@ -111,6 +111,8 @@ pub const DESTINATION: Section = Section {
         "url",
         "base_url",
         "create",
+        "update",
+        "auth",
         "api_key",
         "api_key_in",
         "with",
@@ -127,6 +129,8 @@ pub const DESTINATION: Section = Section {
         "timeout",
         "order",
         "revisions",
+        "settle",
+        "settle_max",
         "retry",
         "breaker",
         "require",
@@ -136,25 +140,36 @@ pub const DESTINATION: Section = Section {
         "accepted_when",
         "rejected_when",
         "blocked_when",
+        "retry_when",
         "warned_when",
         "receipt",
     ],
-    later: &[
-        "account",
-        "allow_private",
-        "auth",
-        "max_waiting",
-        "settle",
-        "settle_max",
-        "update",
-        "was",
-    ],
+    later: &["account", "allow_private", "max_waiting", "was"],
 };
 
 /// A request of a preset, below its `base_url`.
 pub const REQUEST: Section = Section {
     place: "destinations.*.create",
     keys: &["path", "method", "body", "body_text"],
+    later: &[],
+};
+
+/// The request of a preset that changes what an earlier one made.
+pub const UPDATE: Section = Section {
+    place: "destinations.*.update",
+    keys: &["path", "method", "body", "body_text", "gone_when"],
+    later: &[],
+};
+
+pub const DESTINATION_AUTH: Section = Section {
+    place: "destinations.*.auth",
+    keys: &["oauth2"],
+    later: &[],
+};
+
+pub const OAUTH2: Section = Section {
+    place: "destinations.*.auth.oauth2",
+    keys: &["client_id", "client_secret", "token_url", "params"],
     later: &[],
 };
 
@@ -218,6 +233,9 @@ pub const SECTIONS: &[&Section] = &[
     &HMAC,
     &DESTINATION,
     &REQUEST,
+    &UPDATE,
+    &DESTINATION_AUTH,
+    &OAUTH2,
     &SIGN,
     &RETRY,
     &BREAKER,
@@ -225,6 +243,3 @@ pub const SECTIONS: &[&Section] = &[
     &ROUTE,
     &SECRET,
 ];
-
-/// Presets that a later version brings.
-pub(super) const LATER_PRESETS: &[&str] = &["slack-bot", "greenhouse", "teamtailor"];

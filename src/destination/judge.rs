@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::scrub::Scrubber;
-use super::{Fault, Settings, retry_after, words};
+use super::{Action, Fault, Settings, retry_after, words};
 use crate::expr::{Expression, FieldPath, RESPONSE_ROOTS, Scope};
 use crate::model::Verdict;
 use crate::store::Receipt;
@@ -31,20 +31,41 @@ pub struct Judgement {
     /// The whole lane is to wait, not this delivery alone: 429, or 503 with Retry-After.
     pub holds_lane: bool,
     pub receipt: Option<Receipt>,
+    /// It is to be sent again at once and at no charge, and will be another request then.
+    pub again: Option<Again>,
     /// The start of the response body, at most 1 KiB.
     pub excerpt: Option<String>,
 }
 
+/// What makes the next request another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// What should have been changed is not there any more: something new is made.
+    Gone,
+    /// The token was refused: there will be a new one.
+    NewToken,
+}
+
+/// What was asked, and when the answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) action: Action,
+    pub(super) now: Timestamp,
+    pub(super) scrubber: &'a Scrubber,
+}
+
 /// The compiled response rules of a destination.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rules {
     blocked: Option<Expression>,
+    retry: Option<Expression>,
     rejected: Option<Expression>,
     accepted: Option<Expression>,
     warned: Option<Expression>,
+    gone: Option<Expression>,
     receipt: Option<String>,
     /// Base URL and channel under which receipts are given.
-    receipt_scope: String,
+    pub(super) receipt_scope: String,
 }
 
 /// What the rules say, before it is put into words.
@@ -52,6 +73,7 @@ struct Ruling {
     verdict: Verdict,
     /// The rule that is not met, by name.
     unmet: Option<&'static str>,
+    gone: bool,
     /// Why an acceptance is uncertain.
     doubts: Vec<String>,
 }
@@ -66,11 +88,17 @@ impl Rules {
                 .ok()
         };
         let channel = settings.with.get("channel").and_then(Value::as_str);
+        let update = settings.update.as_ref();
         let rules = Self {
             blocked: rule("blocked_when", &settings.blocked_when),
             rejected: rule("rejected_when", &settings.rejected_when),
+            retry: rule("retry_when", &settings.retry_when),
             accepted: rule("accepted_when", &settings.accepted_when),
             warned: rule("warned_when", &settings.warned_when),
+            gone: rule(
+                "update.gone_when",
+                &update.and_then(|update| update.gone_when.clone()),
+            ),
             receipt: settings.receipt.clone(),
             receipt_scope: [origin, channel.unwrap_or_default()]
                 .join(" ")
@@ -96,8 +124,9 @@ impl Rules {
     ///
     /// 1. No answer came: retry; but blocked where the relay's own settings for the destination
     ///    (a certificate file, a proxy) made sending impossible.
-    /// 2. `blocked_when` is true: blocked, whatever the status.
-    /// 3. `rejected_when` is true: rejected, whatever the status.
+    /// 2. `blocked_when` is true: blocked, whatever the status. Then, for an update, `gone_when`: retry,
+    ///    and the next attempt creates.
+    /// 3. `rejected_when` is true: rejected, whatever the status. `retry_when` is true: retry.
     /// 4. `accepted_when` is true: accepted, whatever the status (so that a 409 can mean "already
     ///    there"). It is false: a 2xx is rejected; any other status falls through to 6.
     /// 5. Any other 2xx is accepted. With a warning and without receipt where a rule could not be
@@ -106,14 +135,9 @@ impl Rules {
     ///
     /// A rule that errs is never true. An incomplete body is not shown to the rules at all: one that
     /// needs it errs, one about status or headers still works.
-    pub(super) fn judge(
-        &self,
-        reply: &Result<Answer, Failure>,
-        now: Timestamp,
-        scrubber: &Scrubber,
-    ) -> Judgement {
+    pub(super) fn judge(&self, reply: &Result<Answer, Failure>, asked: &Asked<'_>) -> Judgement {
         match reply {
-            Ok(answer) => self.judge_answer(answer, now, scrubber),
+            Ok(answer) => self.judge_answer(answer, asked),
             Err(failure) => Judgement {
                 verdict: match failure.kind {
                     FailureKind::Settings => Verdict::Blocked,
@@ -122,24 +146,32 @@ impl Rules {
                     | FailureKind::Timeout
                     | FailureKind::Broken => Verdict::Retry,
                 },
-                reason: words::one_line(&failure.message, scrubber),
+                reason: words::one_line(&failure.message, asked.scrubber),
                 warning: None,
                 retry_after: None,
                 holds_lane: false,
                 receipt: None,
+                again: None,
                 excerpt: None,
             },
         }
     }
 
-    fn judge_answer(&self, answer: &Answer, now: Timestamp, scrubber: &Scrubber) -> Judgement {
+    fn judge_answer(&self, answer: &Answer, asked: &Asked<'_>) -> Judgement {
+        let Asked {
+            action,
+            now,
+            scrubber,
+        } = *asked;
         let json = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let scope = self.scope(answer, &json);
-        let mut ruling = self.rule(answer, &scope);
+        let mut ruling = self.rule(answer, &scope, action);
         let said = words::said(answer, &json);
         let mut receipt = None;
         if ruling.verdict == Verdict::Accepted && ruling.doubts.is_empty() {
-            receipt = self.receipt(&json, &mut ruling.doubts);
+            if action == Action::Create {
+                receipt = self.receipt(&json, &mut ruling.doubts);
+            }
             if holds(self.warned.as_ref(), &scope) == Some(Ok(true)) {
                 ruling.doubts.push(
                     said.clone()
@@ -163,11 +195,12 @@ impl Rules {
             retry_after: wait,
             holds_lane: verdict == Verdict::Retry && holding,
             receipt,
+            again: ruling.gone.then_some(Again::Gone),
             excerpt: words::excerpt(answer, scrubber),
         }
     }
 
-    fn rule(&self, answer: &Answer, scope: &Scope) -> Ruling {
+    fn rule(&self, answer: &Answer, scope: &Scope, action: Action) -> Ruling {
         let success = answer.status.is_success();
         // That a rule cannot see an incomplete body is no news beside the body being incomplete.
         let doubtful = success && answer.complete;
@@ -175,18 +208,28 @@ impl Rules {
         let decided = |verdict, unmet, doubts| Ruling {
             verdict,
             unmet,
+            gone: false,
             doubts,
         };
         if success && !answer.complete {
             doubts.push("the answer's body was cut".to_owned());
         }
+        let gone = self.gone.as_ref().filter(|_| action == Action::Update);
         let refusals = [
-            ("blocked_when", &self.blocked, Verdict::Blocked),
-            ("rejected_when", &self.rejected, Verdict::Rejected),
+            ("blocked_when", self.blocked.as_ref(), Verdict::Blocked),
+            ("update.gone_when", gone, Verdict::Retry),
+            ("rejected_when", self.rejected.as_ref(), Verdict::Rejected),
+            ("retry_when", self.retry.as_ref(), Verdict::Retry),
         ];
         for (name, rule, verdict) in refusals {
-            match holds(rule.as_ref(), scope) {
-                Some(Ok(true)) => return decided(verdict, None, Vec::new()),
+            match holds(rule, scope) {
+                Some(Ok(true)) => {
+                    let gone = name == "update.gone_when";
+                    return Ruling {
+                        gone,
+                        ..decided(verdict, None, Vec::new())
+                    };
+                }
                 Some(Err(error)) if doubtful => doubts.push(format!("{name}: {error}")),
                 _ => {}
             }
@@ -222,7 +265,14 @@ impl Rules {
     }
 
     fn reads(&self) -> impl Iterator<Item = &FieldPath> {
-        let all = [&self.blocked, &self.rejected, &self.accepted, &self.warned];
+        let all = [
+            &self.blocked,
+            &self.gone,
+            &self.rejected,
+            &self.retry,
+            &self.accepted,
+            &self.warned,
+        ];
         all.into_iter().flatten().flat_map(Expression::reads)
     }
 

@@ -2,10 +2,12 @@
 
 mod address;
 mod body;
+mod call;
 mod fault;
 mod headers;
 mod judge;
 mod key;
+mod oauth2;
 pub mod preset;
 mod render;
 mod retry_after;
@@ -19,27 +21,28 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use call::Action;
 pub use fault::Fault;
-pub use judge::Judgement;
+pub use judge::{Again, Judgement};
 pub use key::{ApiKey, BadPlace, KeyPlace};
+pub use oauth2::{Oauth2, Token};
 pub use render::{Job, Unsendable};
 pub use retry_after::retry_after;
-pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings};
+pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings, Settle, Update};
 pub use show::Shown;
 
 use std::collections::BTreeSet;
 
-use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::expr::FieldPath;
 use crate::model::Name;
+use crate::store::Receipt;
 use crate::transport::{Answer, Failure};
-use address::Address;
-use body::Body;
+use call::Call;
 use headers::Headers;
-use judge::Rules;
+use judge::{Asked, Rules};
 use scrub::Scrubber;
 use sign::Signer;
 use texts::Texts;
@@ -48,11 +51,10 @@ use texts::Texts;
 #[derive(Debug)]
 pub struct Destination {
     settings: Settings,
-    method: Method,
-    address: Address,
+    create: Call,
+    update: Option<Call>,
     headers: Headers,
     texts: Texts,
-    body: Body,
     signer: Signer,
     /// Paths below the payload that must not be null.
     require: Vec<FieldPath>,
@@ -83,22 +85,18 @@ impl Destination {
     /// Checks and compiles settings; answers everything that is wrong with them at once.
     pub fn compile(settings: Settings) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let method = keep(method(&settings.method), &mut faults);
-        let address = keep(
-            Address::compile(&settings.url).map_err(|fault| vec![fault]),
-            &mut faults,
-        );
+        let create = keep(Call::create(&settings), &mut faults);
+        let update = settings.update.as_ref().map(Call::update).transpose();
+        let update = keep(update, &mut faults);
         let headers = keep(Headers::compile(&settings.headers), &mut faults);
         let texts = keep(Texts::compile(&settings.texts), &mut faults);
-        let body = keep(Body::compile(&settings.body), &mut faults);
         let signer = keep(Signer::compile(&settings.sign), &mut faults);
         let require = keep(required_paths(&settings.require), &mut faults);
-        let origin = address.as_ref().map_or_else(String::new, Address::origin);
+        let origin = create.as_ref().map(|create| create.address.origin());
+        let origin = origin.unwrap_or_default();
         let rules = keep(Rules::compile(&settings, &origin), &mut faults);
         let scrubber = Scrubber::new(&settings);
-        let (Some(method), Some(address), Some(headers), Some(body)) =
-            (method, address, headers, body)
-        else {
+        let (Some(create), Some(update), Some(headers)) = (create, update, headers) else {
             return Err(faults);
         };
         let (Some(signer), Some(require), Some(rules), Some(texts)) =
@@ -106,16 +104,15 @@ impl Destination {
         else {
             return Err(faults);
         };
-        let has_templates = !address.is_fixed()
-            || !headers.is_fixed()
-            || matches!(body, Body::Structured(_) | Body::Text(_));
+        let has_templates = !headers.is_fixed()
+            || create.has_templates()
+            || update.as_ref().is_some_and(Call::has_templates);
         let mut destination = Self {
             settings,
-            method,
-            address,
+            create,
+            update,
             headers,
             texts,
-            body,
             signer,
             require,
             rules,
@@ -151,9 +148,44 @@ impl Destination {
             .collect()
     }
 
-    /// What `reply` means, judged at `now`. [`Judgement`] says what each part is for.
-    pub fn judge(&self, reply: &Result<Answer, Failure>, now: Timestamp) -> Judgement {
-        self.rules.judge(reply, now, &self.scrubber)
+    /// What `reply` to an `action` means, judged at `now`. [`Judgement`] says what each part is for.
+    /// `token` is the one that was sent: it is not to be shown either.
+    pub fn judge(
+        &self,
+        reply: &Result<Answer, Failure>,
+        now: Timestamp,
+        (action, token): (Action, Option<&Token>),
+    ) -> Judgement {
+        let with_token = token.map(|token| self.scrubber.with(token.secret.expose()));
+        let scrubber = with_token.as_ref().unwrap_or(&self.scrubber);
+        self.rules.judge(
+            reply,
+            &Asked {
+                action,
+                now,
+                scrubber,
+            },
+        )
+    }
+
+    /// What an attempt does, given what this destination gave back for an earlier revision.
+    pub fn action(&self, receipt: Option<&Receipt>) -> Action {
+        let here = receipt.is_some_and(|receipt| receipt.scope == self.rules.receipt_scope);
+        if here && self.update.is_some() {
+            Action::Update
+        } else {
+            Action::Create
+        }
+    }
+
+    /// Later revisions change what an earlier one made.
+    pub fn updates(&self) -> bool {
+        self.update.is_some()
+    }
+
+    /// What a receipt of this destination must have been given under to be of use.
+    pub fn receipt_scope(&self) -> &str {
+        &self.rules.receipt_scope
     }
 
     /// The first required field that is null in `result`, such as `result.candidate_external_id`.
@@ -170,15 +202,16 @@ impl Destination {
 
     /// Every field that a template of this destination reads.
     pub fn reads(&self) -> Vec<Read> {
-        let address = self.address.reads().into_iter().map(|path| ("url", path));
-        let texts = self.texts.reads();
-        let found = address
-            .chain(self.headers.reads())
-            .chain(texts)
-            .chain(self.body.reads());
+        let calls = [Some(&self.create), self.update.as_ref()]
+            .into_iter()
+            .flatten();
+        let named = |(key, path): (&str, _)| (key.to_owned(), path);
+        let headers = self.headers.reads().into_iter().map(named);
+        let texts = self.texts.reads().into_iter().map(named);
+        let found = calls.flat_map(Call::reads).chain(headers).chain(texts);
         found
-            .map(|(key, path)| Read {
-                key: key.to_owned(),
+            .map(|(key, path): (String, &FieldPath)| Read {
+                key,
                 path: path.clone(),
             })
             .collect()
@@ -186,7 +219,10 @@ impl Destination {
 
     /// The top-level payload fields that this destination sends on or looks at.
     pub fn fields(&self) -> Fields {
-        if self.body.is_whole() {
+        let mut calls = [Some(&self.create), self.update.as_ref()]
+            .into_iter()
+            .flatten();
+        if calls.any(|call| call.body.is_whole()) {
             return Fields::All;
         }
         let mut fields = self.template_fields.clone();
@@ -205,6 +241,11 @@ impl Destination {
         &self.settings.name
     }
 
+    /// The client whose token each request carries.
+    pub fn oauth2(&self) -> Option<&Oauth2> {
+        self.settings.oauth2.as_ref()
+    }
+
     pub fn order(&self) -> Order {
         self.settings.order
     }
@@ -221,15 +262,6 @@ impl Destination {
 
 fn keep<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
     result.map_err(|found| faults.extend(found)).ok()
-}
-
-fn method(text: &str) -> Result<Method, Vec<Fault>> {
-    let hint = "use POST, PUT or PATCH";
-    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| is_word);
-    method
-        .filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE))
-        .ok_or_else(|| vec![Fault::new("method", "not a method that can be sent").hint(hint)])
 }
 
 fn required_paths(require: &[String]) -> Result<Vec<FieldPath>, Vec<Fault>> {

@@ -3,9 +3,12 @@
 /// The built-in presets: name and TOML text.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("slack", include_str!("presets/slack.toml")),
+    ("slack-bot", include_str!("presets/slack-bot.toml")),
+    ("greenhouse", include_str!("presets/greenhouse.toml")),
     ("lever", include_str!("presets/lever.toml")),
     ("ashby", include_str!("presets/ashby.toml")),
     ("workable", include_str!("presets/workable.toml")),
+    ("teamtailor", include_str!("presets/teamtailor.toml")),
     (
         "smartrecruiters",
         include_str!("presets/smartrecruiters.toml"),
@@ -15,7 +18,10 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 ];
 
 /// What presets share: a preset with `base = "NAME"` lies over it.
-const BASES: &[(&str, &str)] = &[("ats", include_str!("presets/ats.toml"))];
+const BASES: &[(&str, &str)] = &[
+    ("ats", include_str!("presets/ats.toml")),
+    ("slack-message", include_str!("presets/slack-message.toml")),
+];
 
 /// The text of a built-in preset.
 pub fn text(name: &str) -> Option<&'static str> {

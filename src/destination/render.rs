@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use super::call::{Action, Call};
 use super::{Destination, Fields};
-use crate::model::{DeliveryId, Event};
+use crate::model::{DeliveryId, Event, after};
+use crate::store::Receipt;
 use crate::template::{Scope, event_value};
 use crate::transport::Outgoing;
 
@@ -28,6 +30,8 @@ pub struct Job<'a> {
     /// The payload of the revision that `changed` is reckoned from.
     pub previous: Option<&'a Value>,
     pub changed: &'a [String],
+    /// What the destination gave back for an earlier revision.
+    pub receipt: Option<&'a Receipt>,
     /// The `with` of the delivery's route, which lies over the destination's own.
     pub with: Option<&'a Map<String, Value>>,
     /// From 1.
@@ -55,12 +59,13 @@ impl Destination {
 
     fn request(&self, job: &Job<'_>) -> Result<Outgoing, String> {
         let scope = self.scope(job)?;
-        let mut url = self.address.render(&scope)?;
-        let body = self.body.render(job, &scope)?;
+        let call = self.call(job);
+        let mut url = call.url(&scope)?;
+        let body = call.bytes(job, &scope)?;
         let mut headers = HeaderMap::new();
         headers.insert(
             CONTENT_TYPE,
-            HeaderValue::from_static(self.body.content_type()),
+            HeaderValue::from_static(call.body.content_type()),
         );
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         self.headers.render(&scope, &mut headers)?;
@@ -69,13 +74,20 @@ impl Destination {
         }
         self.add_own(job, &body, &mut headers);
         Ok(Outgoing {
-            method: self.method.clone(),
+            method: call.method.clone(),
             url,
             headers,
             body,
             timeout: self.settings.timeout,
             connection: self.settings.connection.clone(),
         })
+    }
+
+    fn call(&self, job: &Job<'_>) -> &Call {
+        match (self.action(job.receipt), &self.update) {
+            (Action::Update, Some(update)) => update,
+            _ => &self.create,
+        }
     }
 
     /// The headers that receivers rely on.
@@ -108,17 +120,23 @@ impl Destination {
         if !self.has_templates {
             return Ok(Scope::new(&[], |_, _| false));
         }
-        let event = event_value(job.event, job.changed);
+        let mut event = event_value(job.event, job.changed);
+        event["age"] = after(job.event.received_at, job.now).as_secs().into();
         let with = match job.with {
             Some(over) => merged(&self.settings.with, over),
             None => self.settings.with.clone(),
         };
         let with = Value::Object(with);
+        let receipt = match self.action(job.receipt) {
+            Action::Update => job.receipt.map(|receipt| receipt.value.as_str()),
+            Action::Create => None,
+        };
         let values = [
             ("event", &event),
             ("result", job.result),
             ("previous", job.previous.unwrap_or(&Value::Null)),
             ("with", &with),
+            ("receipt", &Value::from(receipt)),
         ];
         let wanted = |root: &str, field: &str| match &self.template_fields {
             Fields::Only(fields) if matches!(root, "result" | "previous") => fields.contains(field),

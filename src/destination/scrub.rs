@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::{ApiKey, ConfigText, Settings};
+use super::{ApiKey, ConfigText, Oauth2, Settings};
 
 const MASK: &str = "•••";
 /// Shorter secrets would blot out ordinary words.
@@ -31,14 +31,34 @@ impl Scrubber {
                 add_header_parts(&mut found, secret.expose());
             }
         }
-        for form in settings.key.iter().flat_map(ApiKey::forms) {
-            add(&mut found, &form);
-        }
+        let keys = settings.key.iter().flat_map(ApiKey::forms);
+        let clients = settings.oauth2.iter().flat_map(Oauth2::secrets);
+        keys.chain(clients).for_each(|form| add(&mut found, &form));
         for secret in &settings.sign {
             let text = secret.expose().trim();
             add(&mut found, text);
             add(&mut found, text.trim_start_matches("whsec_"));
         }
+        Self::sorted(found)
+    }
+
+    /// Knows these secrets.
+    pub(super) fn of(secrets: &[String]) -> Self {
+        let mut found = Vec::new();
+        for secret in secrets {
+            add(&mut found, secret);
+        }
+        Self::sorted(found)
+    }
+
+    /// Knows one more.
+    pub(super) fn with(&self, secret: &str) -> Self {
+        let mut found = self.0.clone();
+        add(&mut found, secret);
+        Self::sorted(found)
+    }
+
+    fn sorted(mut found: Vec<String>) -> Self {
         found.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         found.dedup();
         Self(found)

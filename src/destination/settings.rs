@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::ApiKey;
+use super::{ApiKey, Oauth2};
 use crate::model::{Name, Secret};
 use crate::transport::Connection;
 
@@ -17,8 +17,13 @@ pub struct Settings {
     pub preset: Option<String>,
     pub url: ConfigText,
     pub method: String,
+    /// Path and body stand below `create` in the configuration.
+    pub in_create: bool,
+    /// What a later revision does with the thing that an earlier one made.
+    pub update: Option<Update>,
     pub headers: Vec<(String, ConfigText)>,
     pub key: Option<ApiKey>,
+    pub oauth2: Option<Oauth2>,
     pub body: BodyFormat,
     /// Standard Webhooks secrets (`whsec_…`); each signs, several rotate.
     pub sign: Vec<Secret>,
@@ -26,6 +31,8 @@ pub struct Settings {
     pub connection: Arc<Connection>,
     pub order: Order,
     pub revisions: Revisions,
+    /// How long a revision waits for the next one.
+    pub settle: Option<Settle>,
     /// Fields that must not be null, such as `result.candidate_external_id`.
     pub require: Vec<String>,
     /// Values for templates.
@@ -36,9 +43,27 @@ pub struct Settings {
     pub accepted_when: Option<String>,
     pub rejected_when: Option<String>,
     pub blocked_when: Option<String>,
+    pub retry_when: Option<String>,
     pub warned_when: Option<String>,
     /// JSON pointer to what the destination gives back to find the thing again.
     pub receipt: Option<String>,
+}
+
+/// The request that changes what an earlier revision made, found by its receipt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    pub url: ConfigText,
+    pub method: String,
+    pub body: BodyFormat,
+    /// CEL, as for the other rules: the thing is not there any more.
+    pub gone_when: Option<String>,
+}
+
+/// Each revision starts `wait` anew, and none waits longer than `most` after the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    pub wait: Duration,
+    pub most: Duration,
 }
 
 /// A text of the configuration.

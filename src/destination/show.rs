@@ -21,7 +21,7 @@ impl Destination {
     /// A request that this destination rendered, for people.
     pub fn show(&self, request: &Outgoing) -> Shown {
         let url = match &self.settings.url {
-            ConfigText::Secret(_) => format!("{}/{MASK}", self.address.origin()),
+            ConfigText::Secret(_) => format!("{}/{MASK}", self.create.address.origin()),
             ConfigText::Template(_) => self.scrubber.scrub(request.url.as_str()),
         };
         let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {

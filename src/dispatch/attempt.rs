@@ -9,11 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::lane::Told;
 use super::request::{Terms, request};
+use super::tokens::{Held, Tokens};
 use super::window::Entry;
 use crate::clock::Clock;
-use crate::destination::{Destination, Judgement, Revisions, Unsendable};
+use crate::destination::{Again, Destination, Judgement, Revisions, Unsendable};
 use crate::model::{Attempt as Record, DeliveryId, Name, State, Verdict, after, plus};
-use crate::store::{Fence, Outcome, Settled, Settlement, Since, Store, StoreError, Waiting, Work};
+use crate::store::{
+    Fence, Outcome, Receipt, Settled, Settlement, Since, Store, StoreError, Waiting, Work,
+};
 use crate::telemetry::{Attempted, Telemetry};
 use crate::transport::{Answer, Failure, Outgoing, Transport};
 
@@ -26,6 +29,7 @@ pub struct Bench {
     pub transport: Arc<dyn Transport>,
     pub clock: Arc<dyn Clock>,
     pub telemetry: Arc<Telemetry>,
+    pub tokens: Tokens,
 }
 
 /// One attempt under way.
@@ -134,7 +138,9 @@ impl Attempt {
                 reason: judgement.reason.clone(),
                 excerpt: judgement.excerpt.clone(),
             });
-        let settled = self.settle(attempt, outcome.clone()).await?;
+        let gone = judgement.as_ref().and_then(|judgement| judgement.again) == Some(Again::Gone);
+        let gone = work.receipt.clone().filter(|_| gone);
+        let settled = self.settle(attempt, outcome.clone(), gone).await?;
         let verdict = judgement.map(|judgement| judgement.verdict);
         let attempted = self.told(work, sent.as_ref(), verdict, (&outcome, settled.state));
         Some((outcome, attempted))
@@ -146,15 +152,60 @@ impl Attempt {
             Err(unsendable) => return (Told::Unsendable(unsendable), None, None),
         };
         let started = self.bench.clock.monotonic();
-        let reply: Result<Answer, Failure> = self.bench.transport.send(request).await;
+        let (judgement, status) = self.ask(work, request).await;
         let took = self.bench.clock.monotonic().saturating_sub(started);
-        let judgement = self.destination.judge(&reply, self.bench.clock.now());
-        let status = reply.as_ref().ok().map(|answer| answer.status.as_u16());
         (
             Told::Judged(judgement.clone()),
             Some(Sent { took, status }),
             Some(judgement),
         )
+    }
+
+    /// Sends a request, with a token where the destination takes one; what it means, and its status.
+    async fn ask(&self, work: &Work, mut request: Outgoing) -> (Judgement, Option<u16>) {
+        let held = match self.token().await {
+            Ok(held) => held,
+            Err(judgement) => return (*judgement, None),
+        };
+        if let Some(held) = &held {
+            held.token.apply(&mut request.headers);
+        }
+        let reply: Result<Answer, Failure> = self.bench.transport.send(request).await;
+        let asked = (
+            self.destination.action(work.receipt.as_ref()),
+            held.as_ref().map(|held| &held.token),
+        );
+        let now = self.bench.clock.now();
+        let mut judgement = self.destination.judge(&reply, now, asked);
+        let status = reply.as_ref().ok().map(|answer| answer.status.as_u16());
+        if let Some(held) = held.filter(|_| status == Some(401)) {
+            self.token_refused(&held, &mut judgement).await;
+        }
+        (judgement, status)
+    }
+
+    async fn token(&self) -> Result<Option<Held>, Box<Judgement>> {
+        let Some(client) = self.destination.oauth2() else {
+            return Ok(None);
+        };
+        let Bench {
+            transport, clock, ..
+        } = &*self.bench;
+        let held = self.bench.tokens.get(client, &**transport, &**clock).await;
+        held.map(Some)
+    }
+
+    /// A token that was good a while ago may have been taken back: the delivery is sent once more with
+    /// a new one. A new one that is refused is no accident.
+    async fn token_refused(&self, held: &Held, judgement: &mut Judgement) {
+        if let Some(client) = self.destination.oauth2() {
+            self.bench.tokens.refused(client, &held.token).await;
+        }
+        if !held.fresh {
+            judgement.verdict = Verdict::Retry;
+            judgement.again = Some(Again::NewToken);
+            judgement.reason.push_str("; once more with a new token");
+        }
     }
 
     fn render(&self, work: &Work) -> Result<Outgoing, Unsendable> {
@@ -169,7 +220,12 @@ impl Attempt {
     }
 
     /// Records what happened, however long the store takes; None where that is not ours to record any more.
-    async fn settle(&self, attempt: Option<Record>, outcome: Outcome) -> Option<Settled> {
+    async fn settle(
+        &self,
+        attempt: Option<Record>,
+        outcome: Outcome,
+        gone: Option<Receipt>,
+    ) -> Option<Settled> {
         let mut told = false;
         loop {
             let settlement = Settlement {
@@ -177,6 +233,7 @@ impl Attempt {
                 fence: self.fence,
                 attempt: attempt.clone(),
                 outcome: outcome.clone(),
+                gone: gone.clone(),
                 at: self.bench.clock.now(),
             };
             match self.bench.store.settle(settlement).await {

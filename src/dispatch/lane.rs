@@ -194,6 +194,9 @@ impl Lane {
         let Moment { now, unit, begun } = at;
         let mut budget = waiting.budget.clone();
         budget.tries = budget.tries.saturating_add(1);
+        if judgement.again.is_some() {
+            return (self.keep(waiting, budget, judgement.reason), Change::None);
+        }
         let reason = judgement.reason.as_str();
         match judgement.verdict {
             Verdict::Accepted => {

@@ -8,12 +8,14 @@ mod handle;
 mod lane;
 mod request;
 mod settings;
+mod tokens;
 mod window;
 
 pub use attempt::Bench;
 pub use handle::{Handle, LaneView, Snapshot, Stopped};
 pub use request::{Terms, request};
 pub use settings::{BreakerPolicy, LaneSettings};
+pub use tokens::Tokens;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -310,6 +312,8 @@ impl Dispatcher {
     async fn reconfigure(&mut self, specs: Vec<LaneSpec>, routes: Arc<RouteValues>) {
         let now = self.bench.clock.now();
         self.routes = routes;
+        let clients = specs.iter().filter_map(|spec| spec.destination.oauth2());
+        self.bench.tokens.keep(clients);
         let names: HashSet<&Name> = specs.iter().map(|spec| spec.destination.name()).collect();
         for (_, lane) in self
             .lanes

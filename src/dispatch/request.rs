@@ -51,6 +51,7 @@ pub fn request(terms: &Terms<'_>, work: &Work) -> Result<Outgoing, Unsendable> {
         payload: &work.payload,
         previous: previous.as_ref(),
         changed: &changed,
+        receipt: work.receipt.as_ref(),
         with: terms.with,
         attempt: terms.attempt,
         now: terms.now,

@@ -223,11 +223,11 @@ impl Intake {
                     .telemetry
                     .ended(placed.id, &destination, State::Skipped);
             } else if placed.ready {
-                let latest = rules
+                let looks_back = rules
                     .destinations
                     .get(&destination)
-                    .is_some_and(|d| d.revisions() == Revisions::Latest);
-                let known = !latest || news.event.revision == 1;
+                    .is_some_and(|d| d.revisions() == Revisions::Latest || d.updates());
+                let known = !looks_back || news.event.revision == 1;
                 let work = known.then(|| {
                     let previous = news.previous.clone();
                     Box::new(work(

@@ -172,6 +172,8 @@ pub struct Settlement {
     /// None where nothing was sent (the request could not be made).
     pub attempt: Option<Attempt>,
     pub outcome: Outcome,
+    /// A receipt that names nothing any more: it is forgotten.
+    pub gone: Option<Receipt>,
     pub at: Timestamp,
 }
 

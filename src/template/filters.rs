@@ -28,6 +28,7 @@ pub(super) const FILTERS: &[&str] = &[
     "shorten",
     "int",
     "number",
+    "seconds",
     "urlencode",
     "bullets",
     "lower",
@@ -86,6 +87,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     });
     environment.add_filter("int", int);
     environment.add_filter("number", number);
+    environment.add_filter("seconds", seconds);
     environment.add_filter("urlencode", |value: &Value| encode(&display(value)));
     environment.add_filter("bullets", bullets);
     environment.add_filter("length", length);
@@ -189,6 +191,14 @@ fn number(value: &Value, digits: Option<usize>) -> Value {
         None => &rounded,
     };
     Value::from(if short == "-0" { "0" } else { short })
+}
+
+/// A duration such as `7d` in seconds.
+fn seconds(value: &Value) -> Result<f64, Error> {
+    let text = display(value);
+    humantime::parse_duration(&text)
+        .map(|duration| duration.as_secs_f64())
+        .map_err(|_| told(format!("no duration such as \"7d\": it is {}", kind(value))))
 }
 
 /// One line for each item that is not blank, each after a bullet and of at most `limit` units. A text

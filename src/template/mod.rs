@@ -73,8 +73,9 @@ pub struct Unrendered {
     pub line: Option<u32>,
 }
 
-/// Names that a template may use: those of an event, and the destination's own texts.
-const ROOTS: [&str; 5] = ["event", "result", "previous", "with", "texts"];
+/// Names that a template may use: those of an event, the destination's own texts, and what it gave back
+/// for an earlier revision.
+const ROOTS: [&str; 6] = ["event", "result", "previous", "with", "texts", "receipt"];
 
 /// What templates see, converted once and used for each of them.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 //! a list a list, null null.
 //!
 //! A table with the key `"$when"`, a condition without braces, is left out of the list or table that
-//! holds it where the condition is false. Keys are literal.
+//! holds it where the condition is false. A key that ends with `?` is left out, without that mark, where
+//! its value is null. Other keys are literal.
 
 use serde_json::{Map, Value as Json};
 
@@ -42,8 +43,16 @@ enum Node {
     List(Vec<Node>),
     Table {
         when: Option<Leaf>,
-        fields: Vec<(String, Node)>,
+        fields: Vec<Field>,
     },
+}
+
+#[derive(Debug)]
+struct Field {
+    name: String,
+    /// It is left out where it is null.
+    optional: bool,
+    node: Node,
 }
 
 #[derive(Debug)]
@@ -130,7 +139,14 @@ fn table(fields: &Map<String, Json>, key: &str, faults: &mut Vec<TreeFault>) -> 
                     hint: Some("write \"result.score is not none\"".to_owned()),
                 },
             }),
-            _ => nodes.push((name.clone(), compile(value, &below, faults))),
+            _ => {
+                let bare = name.strip_suffix('?');
+                nodes.push(Field {
+                    name: bare.unwrap_or(name).to_owned(),
+                    optional: bare.is_some(),
+                    node: compile(value, &below, faults),
+                });
+            }
         }
     }
     Node::Table {
@@ -171,9 +187,10 @@ fn render(node: &Node, scope: &Scope, budget: &mut usize) -> Result<Option<Json>
                 return Ok(None);
             }
             let mut table = Map::with_capacity(fields.len());
-            for (name, node) in fields {
-                if let Some(value) = render(node, scope, budget)? {
-                    table.insert(name.clone(), value);
+            for field in fields {
+                let value = render(&field.node, scope, budget)?;
+                if let Some(value) = value.filter(|value| !(field.optional && value.is_null())) {
+                    table.insert(field.name.clone(), value);
                 }
             }
             Ok(Some(Json::Object(table)))
@@ -230,8 +247,8 @@ fn collect<'a>(node: &'a Node, found: &mut Vec<(&'a str, &'a FieldPath)>) {
         }
         Node::Table { when, fields } => {
             when.iter().for_each(leaf_reads);
-            for (_, node) in fields {
-                collect(node, found);
+            for field in fields {
+                collect(&field.node, found);
             }
         }
     }

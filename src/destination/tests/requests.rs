@@ -225,8 +225,8 @@ fn every_mistake_is_reported_at_once_with_its_key() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     method None: not a method that can be sent (use POST, PUT or PATCH)
     url None: not a URL (write one like https://example.com/hooks)
-    headers.Host None: `host` cannot be set here (it is set by the relay; choose another name)
     body.blocks[1].text Some(2): unknown name `reslt` (did you mean `result`?)
+    headers.Host None: `host` cannot be set here (it is set by the relay; choose another name)
     sign.secrets[0] None: the secret is empty (it looks like whsec_ and 24 to 64 random bytes in base64)
     require[0] None: not a field of the payload (write one like "result.candidate_external_id")
     accepted_when None: unknown name `statuz`, at column 1 (an expression here may use status, headers, body, json)

@@ -9,9 +9,12 @@ use crate::transport::Answer;
 
 /// The preset with `with` over its own values.
 fn slack(with: &Value) -> Destination {
-    let text = preset::text("slack").unwrap();
-    let file: toml_edit::DocumentMut = text.parse().unwrap();
-    let keys = json_of(file.as_item());
+    let read = |text: &str| {
+        let file: toml_edit::DocumentMut = text.parse().unwrap();
+        json_of(file.as_item())
+    };
+    let mut keys = read(preset::base("slack-message").unwrap());
+    laid_over(&mut keys, read(preset::text("slack").unwrap()));
     let text_of = |key: &str| keys.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut own = Settings {
         preset: Some("slack".to_owned()),
@@ -29,6 +32,17 @@ fn slack(with: &Value) -> Destination {
         own.with.insert(key.clone(), value.clone());
     }
     compiled(own)
+}
+
+fn laid_over(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                laid_over(under.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
+    }
 }
 
 fn json_of(item: &toml_edit::Item) -> Value {
@@ -198,7 +212,9 @@ fn slacks_answers_are_understood() {
             complete: true,
         };
         assert_eq!(
-            destination.judge(&Ok(answer), now()).verdict,
+            destination
+                .judge(&Ok(answer), now(), (Action::Create, None))
+                .verdict,
             verdict,
             "{status} {body}"
         );

@@ -29,7 +29,7 @@ fn cut(mut answer: Answer) -> Answer {
 }
 
 fn judge(settings: Settings, answer: Answer) -> Judgement {
-    compiled(settings).judge(&Ok(answer), now())
+    compiled(settings).judge(&Ok(answer), now(), (Action::Create, None))
 }
 
 fn rule(text: &str) -> String {
@@ -74,7 +74,7 @@ fn no_answer_is_tried_again_unless_our_own_settings_are_why() {
             kind,
             message: "connection refused".to_owned(),
         };
-        let judgement = compiled(settings()).judge(&Err(failure), now());
+        let judgement = compiled(settings()).judge(&Err(failure), now(), (Action::Create, None));
         assert_eq!(
             (judgement.verdict, judgement.reason.as_str()),
             (verdict, "connection refused")
@@ -384,7 +384,8 @@ fn secrets_are_taken_out_of_words_and_excerpt() {
             json!({ "message": echo }).to_string(),
             long,
         ] {
-            let judgement = destination.judge(&Ok(answer(400, &body)), now());
+            let judgement =
+                destination.judge(&Ok(answer(400, &body)), now(), (Action::Create, None));
             let shown = format!("{} {}", judgement.reason, judgement.excerpt.unwrap());
             for secret in ["canary", "Y2FuYXJ5", "MfKQ9r8G"] {
                 assert!(!shown.contains(secret), "{echo}: {shown}");
@@ -396,7 +397,9 @@ fn secrets_are_taken_out_of_words_and_excerpt() {
         message: "canaryURLsegment refused".to_owned(),
     };
     assert_eq!(
-        destination.judge(&Err(failure), now()).reason,
+        destination
+            .judge(&Err(failure), now(), (Action::Create, None))
+            .reason,
         "••• refused"
     );
     assert!(!format!("{destination:?}").contains("canary"));

@@ -29,6 +29,9 @@ pub(super) fn settle(
     if let Some(attempt) = &settlement.attempt {
         record(batch.conn, &row, attempt)?;
     }
+    if let Some(gone) = &settlement.gone {
+        forget_receipt(batch.conn, &row, gone)?;
+    }
     let newer = match &settlement.outcome {
         Outcome::Waiting {
             supersedable: true, ..
@@ -208,6 +211,21 @@ fn keep_receipt(conn: &Connection, row: &Row, receipt: Option<&Receipt>) -> Resu
         row.revision,
         receipt.map(|receipt| &receipt.value),
         receipt.map(|receipt| &receipt.scope),
+    ])?;
+    Ok(())
+}
+
+/// That the revision was sent stays known.
+fn forget_receipt(conn: &Connection, row: &Row, gone: &Receipt) -> Result<(), Fault> {
+    conn.prepare_cached(
+        "UPDATE receipt SET value = NULL, scope = NULL
+         WHERE subject = ?1 AND destination = ?2 AND value = ?3 AND scope = ?4",
+    )?
+    .execute(params![
+        row.subject,
+        row.destination,
+        gone.value,
+        gone.scope
     ])?;
     Ok(())
 }

@@ -322,6 +322,7 @@ async fn what_lost_its_payload_is_known_but_not_sent() {
     );
 
     let settlement = Settlement {
+        gone: None,
         delivery: id,
         fence: Fence(store.identity.generation),
         attempt: None,

@@ -143,6 +143,7 @@ impl Home {
             fence: self.fence().await,
             attempt: Some(attempt(millis, verdict)),
             outcome,
+            gone: None,
             at: at(millis),
         };
         self.settle(settlement).await.unwrap().state

@@ -137,6 +137,7 @@ store_test!(
     |store| async {
         let id = store.accepted(plan("s-1", 1, 0, &["ats"])).await.placed[0].id;
         let settlement = Settlement {
+            gone: None,
             delivery: id,
             fence: store.fence().await,
             attempt: None,
@@ -167,6 +168,7 @@ store_test!(
             fence: old,
             attempt: Some(attempt(1, Verdict::Accepted)),
             outcome: delivered(None),
+            gone: None,
             at: at(1),
         };
         assert!(matches!(
@@ -205,6 +207,7 @@ store_test!(
                 fence,
                 attempt: Some(attempt(n, verdict)),
                 outcome: retry(n + 1, false),
+                gone: None,
                 at: at(n),
             };
             store.settle(settlement).await.unwrap();
@@ -234,6 +237,7 @@ store_test!(what_a_receiver_says_is_kept_up_to_a_limit, |store| async {
         fence: store.fence().await,
         attempt: Some(attempt),
         outcome: Outcome::Dead { reason: long },
+        gone: None,
         at: at(1),
     };
     store.settle(settlement).await.unwrap();
