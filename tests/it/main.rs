@@ -22,4 +22,6 @@ mod peers;
 mod presets;
 mod server;
 mod store;
+mod tokens;
 mod transport;
+mod updates;

@@ -116,6 +116,11 @@ impl TestRelay {
         self.request(Method::POST, &url, body.into(), headers).await
     }
 
+    /// What the relay takes for the present.
+    pub fn clock_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Asks the admin API.
     pub async fn get(&self, path: &str) -> Reply {
         let url = format!("http://{}{path}", self.relay.admin);
