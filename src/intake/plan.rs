@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::Rules;
 use crate::destination::Revisions;
-use crate::model::{DeliveryId, Event, EventId, FieldDigests};
+use crate::model::{DeliveryId, Event, EventId, FieldDigests, plus};
 use crate::route::Chosen;
 use crate::source::{Body, Malformed, Source};
-use crate::store::{AcceptPlan, Head, NewDelivery, StoreKey, Work};
+use crate::store::{AcceptPlan, Head, NewDelivery, Skipped, StoreKey, Work};
 
 /// A body with what came along.
 #[derive(Clone, Copy, Debug)]
@@ -86,10 +86,18 @@ pub fn plan(
     };
     let decision = rules.routes.decide(&event, &result, &previous);
     event.route_errors = decision.errors;
-    let chosen = decision.to.into_iter();
-    let deliveries = chosen
+    let mut to = decision.to;
+    let skipped = head.map_or(&[][..], |head| &head.skipped);
+    to.extend(taken_up(rules, skipped, &to, (&event, &result, &previous)));
+    let mut deliveries: Vec<NewDelivery> = to
+        .into_iter()
         .filter_map(|chosen| delivery(rules, chosen, &result, stamp.now))
         .collect();
+    for delivery in deliveries.iter_mut().filter(|one| one.skipped.is_none()) {
+        delivery.takes_up = skipped
+            .iter()
+            .any(|one| one.destination == delivery.destination);
+    }
     Ok(Plan::News(AcceptPlan {
         event: Arc::new(event),
         payload: arrival.body.clone(),
@@ -139,14 +147,45 @@ fn known(head: &Head, differing: &dyn Fn(&FieldDigests) -> Vec<String>) -> Optio
     })
 }
 
+/// Destinations that lacked a field of this subject before and have it now, where the route that chose
+/// them would choose them still. What changed does not count: they were never sent what did.
+fn taken_up(
+    rules: &Rules,
+    skipped: &[Skipped],
+    chosen: &[Chosen],
+    (event, result, previous): (&Event, &Value, &Value),
+) -> Vec<Chosen> {
+    let wanted = |one: &&Skipped| {
+        let new = chosen
+            .iter()
+            .all(|chosen| chosen.destination != one.destination);
+        let destination = rules.destinations.get(&one.destination);
+        let route = rules.routes.iter().find(|route| route.name == one.route);
+        new && destination.is_some_and(|destination| destination.required(result).is_ok())
+            && route.is_some_and(|route| {
+                route.listens_to(event)
+                    && route.takes(event)
+                    && rules.routes.condition(route, event, result, previous) == Ok(true)
+            })
+    };
+    let chosen = |one: &Skipped| Chosen {
+        destination: one.destination.clone(),
+        route: one.route.clone(),
+    };
+    skipped.iter().filter(wanted).map(chosen).collect()
+}
+
 fn delivery(rules: &Rules, chosen: Chosen, result: &Value, now: Timestamp) -> Option<NewDelivery> {
     let destination = rules.destinations.get(&chosen.destination)?;
     let missing = destination.required(result).err();
+    let settle = destination.settings().settle;
     Some(NewDelivery {
         skipped: missing.map(|field| format!("{field} is null")),
         supersedes: destination.revisions() == Revisions::Latest,
         destination: chosen.destination,
         route: chosen.route,
-        due_at: now,
+        due_at: settle.map_or(now, |settle| plus(now, settle.wait)),
+        settle_by: settle.map(|settle| plus(now, settle.most)),
+        takes_up: false,
     })
 }

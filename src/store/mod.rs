@@ -7,7 +7,8 @@ pub mod sqlite;
 
 pub use plan::{
     AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, NewDelivery, Outcome,
-    Placed, Receipt, Replay, Replayed, Settled, Settlement, Since, Unconfirmed, Waiting, Work,
+    Placed, Receipt, Replay, Replayed, Settled, Settlement, Since, Skipped, Unconfirmed, Waiting,
+    Work,
 };
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
 

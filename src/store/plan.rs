@@ -29,8 +29,13 @@ pub struct NewDelivery {
     /// Why it is skipped from the start; None for waiting.
     pub skipped: Option<String>,
     pub due_at: Timestamp,
+    /// It waits for further revisions, until `due_at`, and at the latest until this time; or until the
+    /// time of this kind of a delivery that it supersedes.
+    pub settle_by: Option<Timestamp>,
     /// Waiting deliveries of the same source, subject and destination become superseded.
     pub supersedes: bool,
+    /// So do skipped ones: this one brings what they lacked.
+    pub takes_up: bool,
 }
 
 /// What became of a plan.
@@ -46,7 +51,7 @@ pub enum AcceptOutcome {
 pub struct Accepted {
     /// One for each planned delivery, in order.
     pub placed: Vec<Placed>,
-    /// Deliveries that were waiting and are superseded now.
+    /// Deliveries that were waiting, or skipped, and are superseded now.
     pub superseded: Vec<(Name, DeliveryId)>,
     /// The subject, as `Waiting::subject` has it.
     pub subject: Option<u64>,
@@ -56,7 +61,7 @@ pub struct Accepted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     pub id: DeliveryId,
-    /// It is waiting, and no earlier delivery of its subject waits at the same destination.
+    /// It is waiting and due, and no earlier delivery of its subject waits at the same destination.
     pub ready: bool,
 }
 
@@ -70,6 +75,15 @@ pub struct Head {
     pub payload: Option<Bytes>,
     /// Events of this subject whose acknowledgement could not be written. Nearly always empty.
     pub unconfirmed: Vec<Unconfirmed>,
+    /// Deliveries that were skipped, and no later one of the subject was not. Nearly always empty.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A skipped delivery of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub destination: Name,
+    pub route: Name,
 }
 
 /// An event whose acknowledgement could not be written.

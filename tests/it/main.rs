@@ -21,6 +21,7 @@ mod lanes;
 mod peers;
 mod presets;
 mod server;
+mod settling;
 mod store;
 mod tokens;
 mod transport;

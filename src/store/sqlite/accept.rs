@@ -186,18 +186,28 @@ fn write_delivery(
     let destination = batch.name(&delivery.destination)?;
     let route = batch.name(&delivery.route)?;
     let waits = delivery.skipped.is_none();
-    let mut ready = waits;
+    let mut ready = waits && delivery.settle_by.is_none();
+    let mut due = Due {
+        at: delivery.due_at.as_millisecond(),
+        settle_by: delivery.settle_by.map(jiff::Timestamp::as_millisecond),
+    };
     if let Some(subject) = place.subject.filter(|_| waits && !place.first) {
+        let named = |id| (Name::clone(&delivery.destination), id);
         if delivery.supersedes {
-            let superseded = supersede(batch, subject, destination, place.revision)?;
-            let named = |id| (Name::clone(&delivery.destination), id);
-            accepted
-                .superseded
-                .extend(superseded.into_iter().map(named));
+            let ended = supersede(batch, (subject, destination), place.revision, &mut due)?;
+            accepted.superseded.extend(ended.into_iter().map(named));
         } else {
-            ready = !waits_already(batch, subject, destination)?;
+            ready &= !waits_already(batch, subject, destination)?;
+        }
+        if delivery.takes_up {
+            let ended = take_up(batch, (subject, destination), place.revision)?;
+            accepted.superseded.extend(ended.into_iter().map(named));
         }
     }
+    due.at = due
+        .at
+        .min(due.settle_by.unwrap_or(i64::MAX))
+        .max(place.created_at);
     let state = if waits {
         State::Waiting
     } else {
@@ -207,8 +217,8 @@ fn write_delivery(
         .conn
         .prepare_cached(
             "INSERT INTO delivery (event_seq, number, destination, route, subject, state, due_at,
-                                   created_at, last_error)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                                   created_at, last_error, settle_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             place.seq,
@@ -217,9 +227,10 @@ fn write_delivery(
             route,
             place.subject,
             rows::state_code(state),
-            waits.then(|| delivery.due_at.as_millisecond()),
+            waits.then_some(due.at),
             place.created_at,
             delivery.skipped,
+            due.settle_by.filter(|_| waits),
         ])?;
     batch.count_new(destination, state);
     accepted.placed.push(Placed {
@@ -229,21 +240,63 @@ fn write_delivery(
     Ok(())
 }
 
-/// Ends what still waits for a subject at a destination: revision `by` takes its place.
+/// When a new delivery is due, in milliseconds.
+struct Due {
+    at: i64,
+    settle_by: Option<i64>,
+}
+
+/// A delivery of a subject at a destination.
+struct Found {
+    seq: i64,
+    number: u16,
+    event: EventId,
+    settle_by: Option<i64>,
+}
+
+/// Ends what still waits for a subject at a destination: revision `by` takes its place, and waits no
+/// longer for others than the first of them would have.
 fn supersede(
     batch: &mut Batch<'_>,
-    subject: i64,
-    destination: i64,
+    at: (i64, i64),
     by: u32,
+    due: &mut Due,
 ) -> Result<Vec<DeliveryId>, Fault> {
-    let waiting: Vec<(i64, u16, [u8; 16])> = batch
-        .conn
-        .prepare_cached(WAITING_OF_SUBJECT)?
-        .query_map([subject, destination], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    for (seq, number, _) in &waiting {
+    let waiting = find(batch, WAITING_OF_SUBJECT, at)?;
+    if let Some(own) = due.settle_by {
+        let inherited = waiting.iter().filter_map(|found| found.settle_by);
+        due.settle_by = inherited.chain([own]).min();
+    }
+    end(batch, at.1, (State::Waiting, &superseded_by(by)), waiting)
+}
+
+/// Ends what was skipped for a subject at a destination: revision `by` brings what was missing.
+fn take_up(batch: &mut Batch<'_>, at: (i64, i64), by: u32) -> Result<Vec<DeliveryId>, Fault> {
+    let skipped = find(batch, SKIPPED_OF_SUBJECT, at)?;
+    let reason = format!("taken up by revision {by}");
+    end(batch, at.1, (State::Skipped, &reason), skipped)
+}
+
+fn find(batch: &Batch<'_>, sql: &str, at: (i64, i64)) -> Result<Vec<Found>, Fault> {
+    let mut statement = batch.conn.prepare_cached(sql)?;
+    let found = statement.query_map([at.0, at.1], |row| {
+        Ok(Found {
+            seq: row.get(0)?,
+            number: row.get(1)?,
+            event: EventId::from_bytes(row.get(2)?),
+            settle_by: row.get(3)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn end(
+    batch: &mut Batch<'_>,
+    destination: i64,
+    (from, reason): (State, &str),
+    all: Vec<Found>,
+) -> Result<Vec<DeliveryId>, Fault> {
+    for found in &all {
         batch
             .conn
             .prepare_cached(
@@ -251,15 +304,15 @@ fn supersede(
                  WHERE event_seq = ?1 AND number = ?2",
             )?
             .execute(params![
-                seq,
-                number,
+                found.seq,
+                found.number,
                 rows::state_code(State::Superseded),
-                superseded_by(by),
+                reason,
             ])?;
-        batch.count_moved(destination, State::Waiting, State::Superseded);
+        batch.count_moved(destination, from, State::Superseded);
     }
-    let id = |(_, number, event)| EventId::from_bytes(event).delivery(number);
-    Ok(waiting.into_iter().map(id).collect())
+    let id = |found: Found| found.event.delivery(found.number);
+    Ok(all.into_iter().map(id).collect())
 }
 
 /// The reason that a superseded delivery shows.
@@ -275,6 +328,10 @@ fn waits_already(batch: &Batch<'_>, subject: i64, destination: i64) -> Result<bo
 pub(super) const WAITS_ALREADY: &str =
     "SELECT 1 FROM delivery WHERE state = 0 AND subject = ?1 AND destination = ?2";
 
-pub(super) const WAITING_OF_SUBJECT: &str = "SELECT d.event_seq, d.number, e.id FROM delivery AS d \
-     CROSS JOIN event AS e ON e.seq = d.event_seq \
+pub(super) const WAITING_OF_SUBJECT: &str = "SELECT d.event_seq, d.number, e.id, d.settle_by \
+     FROM delivery AS d CROSS JOIN event AS e ON e.seq = d.event_seq \
      WHERE d.state = 0 AND d.subject = ?1 AND d.destination = ?2 ORDER BY d.event_seq, d.number";
+
+pub(super) const SKIPPED_OF_SUBJECT: &str = "SELECT d.event_seq, d.number, e.id, NULL \
+     FROM delivery AS d CROSS JOIN event AS e ON e.seq = d.event_seq \
+     WHERE d.state = 3 AND d.subject = ?1 AND d.destination = ?2 ORDER BY d.event_seq, d.number";

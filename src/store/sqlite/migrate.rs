@@ -7,7 +7,10 @@ use super::file::{APPLICATION_ID, damaged};
 use crate::store::{StoreError, StoreKey};
 
 /// Migration n stands at position n - 1. One that was released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+];
 
 /// What an opened store tells about itself.
 #[derive(Clone, Debug)]

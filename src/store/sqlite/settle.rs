@@ -35,7 +35,10 @@ pub(super) fn settle(
     let newer = match &settlement.outcome {
         Outcome::Waiting {
             supersedable: true, ..
-        } if row.state == State::Waiting => newer_delivery(batch.conn, &row)?,
+        } if row.state == State::Waiting => match row.subject {
+            Some(subject) => newer_delivery(batch.conn, subject, (row.seq, row.destination))?,
+            None => None,
+        },
         _ => None,
     };
     let state = end_state(row.state, &settlement.outcome, newer);
@@ -159,17 +162,19 @@ pub(super) fn write_budget(conn: &Connection, row: &Row, budget: &Budget) -> Res
     Ok(())
 }
 
-/// The newest later revision of the subject that has a delivery here which is not skipped.
-fn newer_delivery(conn: &Connection, row: &Row) -> Result<Option<u32>, Fault> {
-    let Some(subject) = row.subject else {
-        return Ok(None);
-    };
+/// The newest revision of a subject after event number `own` that has a delivery at `destination` which is not
+/// skipped.
+pub(super) fn newer_delivery(
+    conn: &Connection,
+    subject: i64,
+    (own, destination): (i64, i64),
+) -> Result<Option<u32>, Fault> {
     let mut next: Option<i64> = conn
         .prepare_cached("SELECT latest_seq FROM subject WHERE id = ?1")?
         .query_row([subject], |found| found.get(0))
         .optional()?;
     // Sequence numbers rise along the chain, so whatever is above ours is newer.
-    while let Some(seq) = next.filter(|seq| *seq > row.seq) {
+    while let Some(seq) = next.filter(|seq| *seq > own) {
         let mut link = conn.prepare_cached(
             "SELECT e.prev_seq, e.revision, EXISTS (
                  SELECT 1 FROM delivery AS d
@@ -178,7 +183,7 @@ fn newer_delivery(conn: &Connection, row: &Row) -> Result<Option<u32>, Fault> {
         )?;
         let skipped = rows::state_code(State::Skipped);
         let link: Option<(Option<i64>, u32, bool)> = link
-            .query_row(params![seq, row.destination, skipped], |found| {
+            .query_row(params![seq, destination, skipped], |found| {
                 Ok((found.get(0)?, found.get(1)?, found.get(2)?))
             })
             .optional()?;

@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::batch::Batch;
 use super::fault::Fault;
-use super::rows;
-use crate::model::{EventId, FieldDigests};
-use crate::store::{Head, StoreKey, Unconfirmed};
+use super::{rows, settle};
+use crate::model::{EventId, FieldDigests, Name};
+use crate::store::{Head, Skipped, StoreKey, Unconfirmed};
 
 /// A subject's row.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,35 @@ pub(super) fn head(conn: &Connection, known: Known) -> Result<Head, Fault> {
         fields: rows::fields(&fields)?,
         payload: payload.map(Bytes::from),
         unconfirmed: unconfirmed(conn, known.id)?,
+        skipped: skipped(conn, known.id)?,
     })
+}
+
+pub(super) const SKIPPED: &str = "SELECT d.event_seq, d.destination, n.text, r.text FROM delivery AS d \
+     JOIN name AS n ON n.id = d.destination JOIN name AS r ON r.id = d.route \
+     WHERE d.state = 3 AND d.subject = ?1 ORDER BY d.destination, d.event_seq DESC";
+
+/// For each destination the newest skipped delivery, where no later one was not skipped.
+fn skipped(conn: &Connection, subject: i64) -> Result<Vec<Skipped>, Fault> {
+    let mut statement = conn.prepare_cached(SKIPPED)?;
+    let mut found = statement.query([subject])?;
+    let mut all: Vec<Skipped> = Vec::new();
+    while let Some(row) = found.next()? {
+        let destination: Name = row.get(2)?;
+        if all
+            .last()
+            .is_some_and(|last| last.destination == destination)
+        {
+            continue;
+        }
+        if settle::newer_delivery(conn, subject, (row.get(0)?, row.get(1)?))?.is_none() {
+            all.push(Skipped {
+                destination,
+                route: row.get(3)?,
+            });
+        }
+    }
+    Ok(all)
 }
 
 /// Marks an event as unconfirmed; one without a subject is never compared with anything.

@@ -64,6 +64,11 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
         accept::WAITING_OF_SUBJECT,
         "delivery_subject (subject=? AND destination=?)",
     );
+    check(
+        accept::SKIPPED_OF_SUBJECT,
+        "delivery_skipped (subject=? AND destination=?)",
+    );
+    check(subjects::SKIPPED, "delivery_skipped (subject=?)");
     check(lanes::DUE, "delivery_due (destination=? AND due_at<?)");
     check(
         lanes::DUE,
@@ -288,6 +293,8 @@ fn plan() -> AcceptPlan {
         skipped: None,
         due_at: Timestamp::UNIX_EPOCH,
         supersedes: false,
+        settle_by: None,
+        takes_up: false,
     };
     AcceptPlan {
         event: Arc::new(Event {

@@ -236,6 +236,8 @@ pub(crate) fn delivery(destination: &str, millis: i64) -> NewDelivery {
         skipped: None,
         due_at: at(millis),
         supersedes: false,
+        settle_by: None,
+        takes_up: false,
     }
 }
 
