@@ -94,7 +94,7 @@ async fn another_subject_has_a_wait_of_its_own_and_what_was_sent_is_not_waited_f
     relay
         .drive("the first", |log| crate::harness::delivered(1)(log))
         .await;
-    relay.clock.advance(Duration::from_secs(300));
+    relay.clock.advance(Duration::from_mins(5));
     relay.post("jobmojito", submitted("s-1", 2.0)).await;
     assert_eq!(waits(&relay).await, Some(20));
     relay

@@ -75,7 +75,7 @@ pub(super) fn head(conn: &Connection, known: Known) -> Result<Head, Fault> {
 
 pub(super) const SKIPPED: &str = "SELECT d.event_seq, d.destination, n.text, r.text FROM delivery AS d \
      JOIN name AS n ON n.id = d.destination JOIN name AS r ON r.id = d.route \
-     WHERE d.state = 3 AND d.subject = ?1 ORDER BY d.destination, d.event_seq DESC";
+     WHERE d.state = 3 AND d.subject = ?1 ORDER BY d.destination DESC, d.event_seq DESC";
 
 /// For each destination the newest skipped delivery, where no later one was not skipped.
 fn skipped(conn: &Connection, subject: i64) -> Result<Vec<Skipped>, Fault> {
