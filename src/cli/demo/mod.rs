@@ -65,7 +65,7 @@ const EXPECTED: [(&str, &[State]); 3] = [
     (
         "ats",
         &[
-            State::Skipped,
+            State::Superseded,
             State::Superseded,
             State::Delivered,
             State::Delivered,
