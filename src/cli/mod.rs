@@ -8,6 +8,7 @@ mod explain;
 mod health;
 mod logging;
 mod presets;
+mod schema;
 mod send;
 mod serve;
 mod sink;
@@ -66,6 +67,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// List the destinations that come ready made, or print one
     Presets(presets::PresetsArgs),
+    /// Print the JSON Schema of relay.toml, for editors
+    Schema,
     /// Ask the running relay whether it is ready: exit 0 if so
     Health(health::HealthArgs),
 }
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
 
             Command::Demo(args) => demo::run(args).await,
             Command::Presets(args) => presets::run(&args),
+            Command::Schema => Ok(schema::run()),
             Command::Health(args) => health::run(&cli.global, args).await,
         }
     });

@@ -78,7 +78,8 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// `did you mean "x"?`, or else what there is to choose from.
-pub(super) fn suggest(word: &str, candidates: &[&str]) -> String {
+pub(super) fn suggest<T: AsRef<str>>(word: &str, candidates: &[T]) -> String {
+    let candidates: Vec<&str> = candidates.iter().map(AsRef::as_ref).collect();
     match closest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None => format!("choose from {}", candidates.join(", ")),

@@ -77,7 +77,7 @@ impl<'a> Reading<'a> {
         let table = self.free_table(path, value)?;
         for key in table.map.keys() {
             let key = key.as_str();
-            if section.keys.contains(&key) {
+            if section.has(key) {
                 continue;
             }
             let at = join(&table.path, key);
@@ -88,7 +88,7 @@ impl<'a> Reading<'a> {
             } else {
                 self.locator
                     .error(&at, "unknown key")
-                    .hint(suggest(key, section.keys))
+                    .hint(suggest(key, &section.keys))
             });
         }
         Some(table)

@@ -46,6 +46,7 @@ Commands:
   sink     Run a receiver that prints what it gets and fails on demand
   demo     Show the whole relay at work on this machine, with receivers that fail
   presets  List the destinations that come ready made, or print one
+  schema   Print the JSON Schema of relay.toml, for editors
   health   Ask the running relay whether it is ready: exit 0 if so
   help     Print this message or the help of the given subcommand(s)
 
@@ -59,7 +60,7 @@ Options:
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["serve", "check", "send", "sink", "demo", "health"] {
+    for command in ["serve", "check", "send", "sink", "demo", "health", "schema"] {
         let (code, text) = run(Path::new("."), &[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(
@@ -70,11 +71,19 @@ fn every_command_explains_itself() {
 }
 
 #[test]
+fn schema_prints_what_is_committed_and_named_in_the_shipped_file() {
+    let (code, text) = run(Path::new("."), &["schema"]);
+    assert_eq!(code, 0);
+    assert!(text == include_str!("../../relay.schema.json"));
+    assert!(include_str!("../../relay.toml").starts_with("#:schema ./relay.schema.json\n"));
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     let (code, text) = run(Path::new("."), &["chek"]);
     assert_eq!(code, 2);
     assert!(
-        text.contains("similar subcommand exists: 'check'"),
+        text.contains("similar subcommand") && text.contains("'check'"),
         "{text}"
     );
     assert_eq!(run(Path::new("."), &["send"]).0, 2);

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use mojito_relay::app::{compile, rehearse};
 use mojito_relay::config::{self, Inputs, Secrets};
 
+use crate::harness::toml_blocks;
+
 /// Everything that is found, one block after the other.
 fn check(toml: &str) -> String {
     let inputs = Inputs {
@@ -50,15 +52,10 @@ fn the_shipped_configuration_is_sound() {
 
 #[test]
 fn every_example_of_the_readme_is_sound() {
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    let examples: Vec<&str> = readme
-        .split("```toml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
+    let examples = toml_blocks(&std::fs::read_to_string("README.md").unwrap());
     assert!(!examples.is_empty());
     for example in examples {
-        assert_eq!(check(example), "", "{example}");
+        assert_eq!(check(&example), "", "{example}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod findings;
 mod layers;
 mod reference;
+mod schema;
 mod secrets;
 
 use mojito_relay::config::{Config, Finding, Inputs, Loaded, Secrets, load_text};

@@ -64,7 +64,7 @@ fn every_key_is_documented() {
             })
     };
     for section in schema::SECTIONS {
-        for key in section.keys {
+        for key in &section.keys {
             assert!(
                 mentions(key),
                 "{}.{key} is not in relay.toml",
@@ -76,20 +76,16 @@ fn every_key_is_documented() {
 
 #[test]
 fn every_example_can_be_switched_on() {
-    let lines: Vec<&str> = REFERENCE.lines().collect();
-    let examples: Vec<usize> = (0..lines.len())
-        .filter(|at| example_of(lines[*at]).is_some())
-        .collect();
-    assert!(examples.len() > 20);
     let inputs = Inputs {
         secrets: Secrets::Skip,
         ..inputs()
     };
-    for at in examples {
-        let text = with_example(&lines, at);
+    let examples = with_each_example();
+    assert!(examples.len() > 20);
+    for (line, text) in examples {
         let errors = load_text(&inputs, &text).err().unwrap_or_default();
         let errors: Vec<_> = errors.iter().filter(|finding| finding.is_error()).collect();
-        assert!(errors.is_empty(), "{}: {errors:#?}", lines[at]);
+        assert!(errors.is_empty(), "{line}: {errors:#?}");
     }
 }
 
@@ -109,12 +105,21 @@ proptest! {
 }
 
 /// The reference with every default line in force.
-fn with_defaults() -> String {
+pub(super) fn with_defaults() -> String {
     let lines: Vec<&str> = REFERENCE
         .lines()
         .map(|line| default_of(line).unwrap_or(line))
         .collect();
     lines.join("\n")
+}
+
+/// Each example of the reference, and the reference with it switched on.
+pub(super) fn with_each_example() -> Vec<(&'static str, String)> {
+    let lines: Vec<&str> = REFERENCE.lines().collect();
+    let examples = (0..lines.len()).filter(|at| example_of(lines[*at]).is_some());
+    examples
+        .map(|at| (lines[at], with_example(&lines, at)))
+        .collect()
 }
 
 /// `# key = value`.

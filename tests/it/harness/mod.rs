@@ -1,9 +1,11 @@
 //! A relay in a test: real doors on loopback, a real store in a temporary folder, a clock that the test
 //! moves, and receivers that do as the test says.
 
+mod examples;
 mod faulty;
 mod receiver;
 
+pub use examples::{by_schema, toml_blocks};
 pub use faulty::FaultyStore;
 pub use receiver::{Receivers, Request, answer};
 
@@ -260,6 +262,7 @@ impl Remains {
             folder,
         } = self;
         std::fs::write(folder.path().join("relay.toml"), toml).expect("the folder is writable");
+        assert_eq!(by_schema(toml), "", "what runs is right by the schema, too");
         let ready = app::load(&inputs(&folder)).unwrap_or_else(|findings| panic!("{findings:#?}"));
         let telemetry = app::telemetry();
         let heard = telemetry.listen();

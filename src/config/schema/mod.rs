@@ -1,0 +1,107 @@
+//! Which keys there are, table by table: the one definition of them. `relay schema` prints it as a JSON
+//! Schema, and the readers take their known keys from it. What a value means is for the readers to say.
+
+pub mod destinations;
+pub mod forms;
+mod print;
+pub mod routes;
+pub mod server;
+pub mod sources;
+
+pub use print::json;
+
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+
+/// The keys of one kind of table.
+#[derive(Debug)]
+pub struct Section {
+    /// Where it stands, with `*` for a configured name: `destinations.*.retry`.
+    pub place: &'static str,
+    /// Read from the table's definition.
+    pub keys: Vec<String>,
+    /// Keys that a later version brings: refused like unknown ones, with other words.
+    pub later: &'static [&'static str],
+}
+
+impl Section {
+    fn of<T: JsonSchema>(place: &'static str, later: &'static [&'static str]) -> Self {
+        Self {
+            place,
+            keys: print::keys::<T>(),
+            later,
+        }
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|known| known == key)
+    }
+}
+
+/// A table's definition as a section, made when it is first asked for.
+type Lazy = LazyLock<Section>;
+
+pub static ROOT: Lazy = Lazy::new(|| {
+    let later = &["reload", "alerts", "tests", "presets_dir"];
+    Section::of::<server::Root>("", later)
+});
+pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
+pub static SERVER_TLS: Lazy = Lazy::new(|| Section::of::<server::ServerTls>("server.tls", &[]));
+pub static ADMIN: Lazy = Lazy::new(|| Section::of::<server::Admin>("admin", &[]));
+pub static STORE: Lazy = Lazy::new(|| Section::of::<server::Store>("store", &["keep"]));
+pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
+pub static SOURCE: Lazy = Lazy::new(|| {
+    let later = &["minimise", "silent_after", "stuck_after"];
+    Section::of::<sources::Source>("sources.*", later)
+});
+pub static PICK: Lazy = Lazy::new(|| Section::of::<sources::Pick>("sources.*.type", &[]));
+pub static AUTH: Lazy = Lazy::new(|| Section::of::<sources::AuthWay>("sources.*.auth", &[]));
+pub static HMAC: Lazy =
+    Lazy::new(|| Section::of::<sources::Hmac>("sources.*.auth.hmac_sha256", &[]));
+pub static DESTINATION: Lazy = Lazy::new(|| {
+    let later = &["account", "allow_private", "max_waiting", "was"];
+    Section::of::<destinations::Destination>("destinations.*", later)
+});
+pub static REQUEST: Lazy =
+    Lazy::new(|| Section::of::<destinations::Request>("destinations.*.create", &[]));
+pub static UPDATE: Lazy =
+    Lazy::new(|| Section::of::<destinations::Update>("destinations.*.update", &[]));
+pub static DESTINATION_AUTH: Lazy =
+    Lazy::new(|| Section::of::<destinations::Auth>("destinations.*.auth", &[]));
+pub static OAUTH2: Lazy =
+    Lazy::new(|| Section::of::<destinations::Oauth2>("destinations.*.auth.oauth2", &[]));
+pub static SIGN: Lazy = Lazy::new(|| Section::of::<destinations::Sign>("destinations.*.sign", &[]));
+pub static RETRY: Lazy =
+    Lazy::new(|| Section::of::<destinations::Retry>("destinations.*.retry", &[]));
+pub static BREAKER: Lazy =
+    Lazy::new(|| Section::of::<destinations::Breaker>("destinations.*.breaker", &[]));
+pub static TLS: Lazy = Lazy::new(|| Section::of::<destinations::Tls>("destinations.*.tls", &[]));
+pub static ROUTE: Lazy = Lazy::new(|| Section::of::<routes::Route>("routes[*]", &[]));
+/// How a secret is referred to.
+pub static SECRET: Lazy = Lazy::new(|| Section::of::<forms::Reference>("", &[]));
+
+/// Every table that relay.toml can have.
+pub static SECTIONS: &[&Lazy] = &[
+    &ROOT,
+    &SERVER,
+    &SERVER_TLS,
+    &ADMIN,
+    &STORE,
+    &LOG,
+    &SOURCE,
+    &PICK,
+    &AUTH,
+    &HMAC,
+    &DESTINATION,
+    &REQUEST,
+    &UPDATE,
+    &DESTINATION_AUTH,
+    &OAUTH2,
+    &SIGN,
+    &RETRY,
+    &BREAKER,
+    &TLS,
+    &ROUTE,
+    &SECRET,
+];

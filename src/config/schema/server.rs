@@ -1,0 +1,117 @@
+//! relay.toml as a whole, and `[server]`, `[admin]`, `[store]`, `[log]`. The comments are what editors show.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use super::destinations::Destination;
+use super::forms::{Address, Count, Duration, Network, Secret, Size, Text};
+use super::routes::Route;
+use super::sources::Source;
+
+/// The configuration of mojito-relay. The shipped relay.toml is its reference.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Root {
+    /// Where senders post.
+    pub server: Option<Server>,
+    /// API, metrics and health. Not for the internet.
+    pub admin: Option<Admin>,
+    /// Where events are kept.
+    pub store: Option<Store>,
+    /// What is written to standard error.
+    pub log: Option<Log>,
+    /// Who posts to /hooks/NAME.
+    #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9_-]{1,64}$" }))]
+    pub sources: Option<BTreeMap<String, Source>>,
+    /// Where events go.
+    #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9_-]{1,64}$" }))]
+    pub destinations: Option<BTreeMap<String, Destination>>,
+    /// Which events go where. All that match count; one event goes to one destination once.
+    pub routes: Option<Vec<Route>>,
+}
+
+/// `[server]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Server {
+    /// Where senders post. Listen on "0.0.0.0:8080" to be reached from elsewhere, and then use auth.
+    pub listen: Option<Address>,
+    /// Largest body; a larger one is answered with 413.
+    pub max_body: Option<Size>,
+    /// All bodies together that are being read or stored; above it 503, which the sender tries again.
+    pub max_body_in_flight: Option<Size>,
+    /// For the headers and body of one request; a slower one is answered with 408. At most 10 minutes.
+    pub body_deadline: Option<Duration>,
+    /// For the headers alone, and for a TLS handshake. At most 10 minutes.
+    pub header_deadline: Option<Duration>,
+    /// Connections at once.
+    pub max_connections: Option<Count>,
+    /// HTTP/2 streams at once on one connection.
+    pub max_streams: Option<Count>,
+    /// How long a shutdown waits for requests and attempts under way. Keep it below your supervisor's limit.
+    pub shutdown_grace: Option<Duration>,
+    /// HTTPS: PEM files of the certificate chain and its key.
+    pub tls: Option<ServerTls>,
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks such as "10.0.0.0/8".
+    pub trusted_proxies: Option<Vec<Network>>,
+}
+
+/// HTTPS: PEM files of the certificate chain and its key.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ServerTls {
+    /// The certificate chain, a PEM file.
+    pub cert: Text,
+    /// Its key, a PEM file.
+    pub key: Text,
+}
+
+/// `[admin]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Admin {
+    /// Where API, metrics and health are served.
+    pub listen: Option<Address>,
+    /// Required as soon as `listen` is not loopback: without it the relay does not start.
+    pub token: Option<Secret>,
+}
+
+/// `[store]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Store {
+    /// The file with everything that was acknowledged, such as "sqlite:data/relay.db".
+    #[schemars(extend("pattern" = "^sqlite:.+"))]
+    pub url: Option<String>,
+    /// Deliveries waiting, over all destinations; above it senders get 503 and try again later.
+    pub max_waiting: Option<Count>,
+}
+
+/// `[log]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Log {
+    /// "auto" is pretty on a terminal and JSON otherwise.
+    pub format: Option<LogFormat>,
+    /// Dependencies never say more than warn.
+    pub level: Option<LogLevel>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum LogFormat {
+    Auto,
+    Pretty,
+    Json,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
