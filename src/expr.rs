@@ -33,6 +33,7 @@ const FUNCTIONS: &[&str] = &[
 pub struct Expression {
     text: String,
     program: Program,
+    roots: Vec<String>,
     reads: Vec<FieldPath>,
 }
 
@@ -101,6 +102,7 @@ impl Expression {
         Ok(Self {
             text: text.to_owned(),
             program,
+            roots: found.roots,
             reads: found.reads,
         })
     }
@@ -113,6 +115,14 @@ impl Expression {
     /// The fields that it reads.
     pub fn reads(&self) -> &[FieldPath] {
         &self.reads
+    }
+
+    /// The fields that it reads, and the names that it reads as a whole, such as `previous == null`.
+    pub fn looks_at(&self) -> Vec<FieldPath> {
+        let whole = |root: &&String| !self.reads.iter().any(|path| path.first() == Some(root));
+        let roots = self.roots.iter().filter(whole);
+        let roots = roots.map(|root| vec![root.clone()]);
+        roots.chain(self.reads.iter().cloned()).collect()
     }
 
     /// Evaluates to true or false. The error names fields and types, never values.

@@ -99,11 +99,47 @@ pub enum Outcome {
     },
 }
 
+/// One condition of a route. They are asked in this order, and the first that says no decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Clause {
+    From,
+    Events,
+    First,
+    Changed,
+    When,
+}
+
 /// A pattern for event types: `*` stands for any run of characters, also across dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
+impl Clause {
+    /// What a route came to where this clause says no.
+    fn otherwise(self) -> Outcome {
+        match self {
+            Self::From => Outcome::OtherSource,
+            Self::Events => Outcome::OtherType,
+            Self::First => Outcome::FirstRevision,
+            Self::Changed => Outcome::Unchanged,
+            Self::When => Outcome::False,
+        }
+    }
+}
+
 impl Route {
+    /// The clauses that this route has, in the order in which they are asked.
+    pub fn clauses(&self) -> impl Iterator<Item = Clause> + use<> {
+        let written = [
+            (Clause::From, self.from.is_some()),
+            (Clause::Events, true),
+            (Clause::First, !self.first),
+            (Clause::Changed, !self.changed.is_empty()),
+            (Clause::When, self.when.is_some()),
+        ];
+        let written = written.into_iter().filter(|(_, written)| *written);
+        written.map(|(clause, _)| clause)
+    }
+
     /// Whether the event came through a source of this route.
     pub fn listens_to(&self, event: &Event) -> bool {
         self.from
@@ -193,15 +229,21 @@ impl Routes {
         self.routes.iter().map(judge).collect()
     }
 
-    /// Whether a route's `when` lets an event through; one without lets all.
-    pub fn condition(
+    /// What each clause of `route` says of `event`, also those that routing no longer asks after one
+    /// that says no.
+    pub fn clauses(
         &self,
         route: &Route,
         event: &Event,
         result: &Value,
         previous: &Value,
-    ) -> Result<bool, String> {
-        evaluate(route, &mut self.scope(event, result, previous))
+    ) -> Vec<(Clause, Result<bool, String>)> {
+        let facts = (event, result, previous);
+        let mut scope = None;
+        let clauses = route.clauses();
+        clauses
+            .map(|clause| (clause, self.holds(clause, route, facts, &mut scope)))
+            .collect()
     }
 
     fn judge(
@@ -210,32 +252,34 @@ impl Routes {
         facts: (&Event, &Value, &Value),
         scope: &mut Option<Scope>,
     ) -> Outcome {
+        for clause in route.clauses() {
+            match self.holds(clause, route, facts, scope) {
+                Ok(true) => {}
+                Ok(false) => return clause.otherwise(),
+                Err(error) => return Outcome::Failed(error),
+            }
+        }
+        Outcome::Matched
+    }
+
+    fn holds(
+        &self,
+        clause: Clause,
+        route: &Route,
+        facts: (&Event, &Value, &Value),
+        scope: &mut Option<Scope>,
+    ) -> Result<bool, String> {
         let (event, result, previous) = facts;
-        if !route.listens_to(event) {
-            return Outcome::OtherSource;
-        }
-        if !route.takes(event) {
-            return Outcome::OtherType;
-        }
-        if event.revision == 1 && !route.first {
-            return Outcome::FirstRevision;
-        }
-        if !route.changed.is_empty()
-            && !route
-                .changed
-                .iter()
-                .any(|field| is_news(field, event, result))
-        {
-            return Outcome::Unchanged;
-        }
-        if route.when.is_none() {
-            return Outcome::Matched;
-        }
-        let scope = scope.get_or_insert_with(|| self.scope(event, result, previous));
-        match evaluate(route, scope) {
-            Ok(true) => Outcome::Matched,
-            Ok(false) => Outcome::False,
-            Err(error) => Outcome::Failed(error),
+        let news = |field: &String| is_news(field, event, result);
+        match clause {
+            Clause::From => Ok(route.listens_to(event)),
+            Clause::Events => Ok(route.takes(event)),
+            Clause::First => Ok(event.revision != 1),
+            Clause::Changed => Ok(route.changed.iter().any(news)),
+            Clause::When => {
+                let scope = scope.get_or_insert_with(|| self.scope(event, result, previous));
+                evaluate(route, scope)
+            }
         }
     }
 

@@ -3,15 +3,20 @@
 
 mod compile;
 mod explain;
+mod reach;
 mod rehearse;
 mod reload;
 mod samples;
+mod trials;
 
 pub use compile::{Compiled, Ready, compile};
-pub use explain::{DeliveryAnswer, DeliveryOutcome, Explanation, Question, RouteAnswer, explain};
+pub use explain::{
+    Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
+    RouteAnswer, Unanswerable, explain,
+};
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};
-pub use samples::{SAMPLES, sample};
+pub use samples::{SAMPLES, Samples, edited, sample};
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

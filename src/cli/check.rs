@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -17,6 +18,12 @@ pub(super) struct CheckArgs {
     /// Do not read secrets and certificates: for machines that have none, such as CI
     #[arg(long)]
     no_secrets: bool,
+    /// A folder of bodies to try everything with, instead of `samples_dir` in the file
+    #[arg(long, value_name = "DIR")]
+    samples: Option<PathBuf>,
+    /// Take warnings for errors: exit 78 if there is one
+    #[arg(long)]
+    deny_warnings: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -27,7 +34,7 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(global: &Global, args: CheckArgs) -> ExitCode {
+pub(super) fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> {
     let secrets = if args.no_secrets {
         Secrets::Skip
     } else {
@@ -37,13 +44,24 @@ pub(super) fn run(global: &Global, args: CheckArgs) -> ExitCode {
     if let Some(file) = args.file {
         inputs.file = file;
     }
-    let (findings, done) = match app::load(&inputs) {
-        Err(findings) => (findings, String::new()),
+    if let Some(folder) = args.samples {
+        let folder = std::path::absolute(folder)?;
+        let folder = folder.to_str().context("--samples is no text")?;
+        inputs
+            .flags
+            .push(("samples_dir".to_owned(), folder.to_owned()));
+    }
+    let (findings, done, passed) = match app::load(&inputs) {
+        Err(findings) => (findings, String::new(), 0),
         Ok(ready) => {
             let rehearsal = rehearse(&ready, app::system_clock().now());
             let rules = &ready.compiled.rules;
+            let tests = match rehearsal.passed {
+                0 => String::new(),
+                passed => format!("; {} passed", count(passed, "test")),
+            };
             let done = format!(
-                "{}: {}, {}, {}; {} rendered from samples",
+                "{}: {}, {}, {}; {} rendered from samples{tests}",
                 inputs.file.display(),
                 count(rules.sources.len(), "source"),
                 count(rules.destinations.len(), "destination"),
@@ -58,19 +76,21 @@ pub(super) fn run(global: &Global, args: CheckArgs) -> ExitCode {
                     .chain(rehearsal.findings)
                     .collect(),
                 done,
+                rehearsal.passed,
             )
         }
     };
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let ok = errors == 0 && (findings.is_empty() || !args.deny_warnings);
     match args.format {
-        Format::Json => say(json!({ "ok": errors == 0, "findings": findings })),
+        Format::Json => say(json!({ "ok": ok, "tests_passed": passed, "findings": findings })),
         Format::Text => tell(&findings, errors, &done),
     }
-    if errors == 0 {
+    Ok(if ok {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(BAD_CONFIGURATION)
-    }
+    })
 }
 
 fn tell(findings: &[Finding], errors: usize, done: &str) {

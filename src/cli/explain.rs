@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::send::{body, choose};
 use super::{Global, assignment, say, unusable};
-use crate::app::{self, DeliveryAnswer, DeliveryOutcome, Explanation, Question, RouteAnswer};
+use crate::app::{
+    self, DeliveryAnswer, DeliveryOutcome, Explanation, Past, Question, Ready, RouteAnswer,
+    Samples, edited,
+};
 use crate::config::Secrets;
 use crate::source::Source;
 
@@ -32,31 +35,30 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let mut payload = body(&args.payload)?.to_vec();
-    if !args.set.is_empty() {
-        payload = changed(&payload, &args.set)?;
-    }
-    let previous = args.previous.as_deref().map(body).transpose()?;
     // What a request would look like needs no secrets: they would be masked.
     let ready = match app::load(&global.inputs(Secrets::Skip)) {
         Ok(ready) => ready,
         Err(findings) => return Ok(unusable(&findings)),
     };
-    let mut sources: Vec<&Source> = ready
-        .compiled
-        .rules
-        .sources
-        .values()
-        .map(|source| &**source)
+    let (samples, _) = Samples::of(&ready);
+    let source = source(&ready, args.source.as_deref())?;
+    let find = |what: &str| samples.named(what, source).map_or_else(|| body(what), Ok);
+    let set: Map<String, Value> = args
+        .set
+        .iter()
+        .map(|(field, text)| value(field, text))
         .collect();
-    sources.sort_by(|a, b| a.name.cmp(&b.name));
-    let source = choose(&sources, args.source.as_deref())?;
-    let question = Question {
-        source,
-        body: &payload,
-        previous: previous.as_deref(),
-        now: app::system_clock().now(),
+    let payload = edited(&find(&args.payload)?, &set, &[])
+        .context("--set needs a body that is a JSON object")?;
+    let now = app::system_clock().now();
+    let history = match &args.previous {
+        Some(previous) => {
+            let past = Past::supposed(&ready, source, &find(previous)?, now);
+            vec![past.context("the previous body")?]
+        }
+        None => Vec::new(),
     };
+    let question = Question::new(source, &payload, &history, now);
     let explanation = app::explain(&ready, question).context("the body")?;
     if args.json {
         say(serde_json::to_string_pretty(&explanation)?);
@@ -66,18 +68,17 @@ pub(super) fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The body with other values. A value that is no JSON is taken as text.
-fn changed(payload: &[u8], set: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
-    let mut value: Value =
-        serde_json::from_slice(payload).context("--set needs a body that is a JSON object")?;
-    let fields = value
-        .as_object_mut()
-        .context("--set needs a body that is a JSON object")?;
-    for (field, text) in set {
-        let new = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
-        fields.insert(field.clone(), new);
-    }
-    Ok(value.to_string().into_bytes())
+fn source<'r>(ready: &'r Ready, wanted: Option<&str>) -> anyhow::Result<&'r Source> {
+    let sources = ready.compiled.rules.sources.values();
+    let mut sources: Vec<&Source> = sources.map(|source| &**source).collect();
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    choose(&sources, wanted)
+}
+
+/// A field and its new value, which is taken as text where it is no JSON.
+fn value(field: &str, text: &str) -> (String, Value) {
+    let value = serde_json::from_str(text);
+    (field.to_owned(), value.unwrap_or_else(|_| text.into()))
 }
 
 fn tell(explanation: &Explanation) {
@@ -107,14 +108,8 @@ fn tell_route(route: &RouteAnswer) {
         route.route,
         route.to.join(", ")
     ));
-    let verdict = match (&route.error, route.matched) {
-        (Some(error), _) => format!("cannot be evaluated: {error}"),
-        (None, true) => "true".to_owned(),
-        (None, false) => "false".to_owned(),
-    };
-    say(format_args!("       {}: {verdict}", route.clause));
-    for saw in &route.saw {
-        say(format_args!("         {saw}"));
+    for clause in &route.clauses {
+        say(format_args!("       {clause}"));
     }
 }
 
@@ -123,6 +118,9 @@ fn tell_delivery(delivery: &DeliveryAnswer) {
         "\n{} (by route {})",
         delivery.destination, delivery.route
     ));
+    for superseded in &delivery.supersedes {
+        say(format_args!("  takes the place of {superseded}"));
+    }
     match &delivery.outcome {
         DeliveryOutcome::Skipped { reason } => say(format_args!("  skipped: {reason}")),
         DeliveryOutcome::Dead { reason } => say(format_args!("  dead: {reason}")),

@@ -2,6 +2,7 @@
 //! Findings carry no secret and no payload.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -28,6 +29,18 @@ pub enum Severity {
 }
 
 impl Finding {
+    /// An error about a whole file.
+    pub fn of_file(file: &Path, problem: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: file.display().to_string(),
+            line: None,
+            key: String::new(),
+            problem: problem.into(),
+            hint: None,
+        }
+    }
+
     /// The same finding with words on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

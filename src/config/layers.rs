@@ -67,13 +67,14 @@ impl<'a> Overlay<'a> {
 
     fn set(&mut self, segments: &[&str], text: &str, origin: &str) {
         let keys = self.spelled_as_in_the_file(segments);
-        if keys.first().is_some_and(|key| key == "routes") {
+        let lists = ["routes", "tests"];
+        if let Some(list) = keys.first().filter(|key| lists.contains(&key.as_str())) {
             self.findings.push(Finding {
                 severity: Severity::Error,
                 file: origin.to_owned(),
                 line: None,
                 key: keys.join("."),
-                problem: "routes can only be set in the file".to_owned(),
+                problem: format!("{list} can only be set in the file"),
                 hint: Some("they are a list, and their order counts".to_owned()),
             });
             return;

@@ -19,6 +19,7 @@ mod secret;
 mod server;
 mod settle;
 mod sources;
+mod trials;
 mod url_text;
 
 pub use environment::environment;
@@ -26,8 +27,9 @@ pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;
 pub use presets::{About, presets};
 pub use server::{LogFormat, LogSettings, StoreSettings, StoreUrl};
+pub use trials::{Expected, Trial, Trials, trials_beside};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -74,6 +76,10 @@ pub struct Config {
     pub sources: Vec<Source>,
     pub destinations: Vec<(Settings, LaneSettings)>,
     pub routes: Vec<Route>,
+    /// The operator's own bodies to try things with; relative paths are resolved.
+    pub samples_dir: Option<PathBuf>,
+    /// What `relay check` expects of the rules.
+    pub tests: Vec<Trial>,
     pub file: PathBuf,
     /// Hex of a digest of the file's text: the same text has the same hash.
     pub hash: String,
@@ -92,14 +98,8 @@ pub struct Loaded {
 /// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Finding>> {
     let text = std::fs::read_to_string(&inputs.file).map_err(|error| {
-        vec![Finding {
-            severity: Severity::Error,
-            file: inputs.file.display().to_string(),
-            line: None,
-            key: String::new(),
-            problem: format!("cannot be read: {}", form::why(&error)),
-            hint: Some("name the file with --config PATH".to_owned()),
-        }]
+        let problem = format!("cannot be read: {}", form::why(&error));
+        vec![Finding::of_file(&inputs.file, problem).hint("name the file with --config PATH")]
     })?;
     load_text(inputs, &text)
 }
@@ -213,6 +213,8 @@ fn read<'a>(
     let destinations = read_destinations(reading, settled);
     let routes = read_routes(reading, settled, &known);
     cross::check(reading, &routes, &known);
+    let samples_dir = root.leaf("samples_dir", form::TEXT);
+    let tests = trials::trials(&root, &known.names());
     let sources = known.sources.into_iter().map(|known| known.source);
     Some(Config {
         server: server?,
@@ -222,9 +224,16 @@ fn read<'a>(
         sources: sources.collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,
+        samples_dir: samples_dir.map(|path| beside(&inputs.file, &path)),
+        tests,
         file: inputs.file.clone(),
         hash: hash(text),
     })
+}
+
+/// A path that is written relative to the folder of relay.toml.
+pub fn beside(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
 }
 
 /// Blocks are read one by one; that they are blocks at all is seen here.

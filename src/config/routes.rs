@@ -19,6 +19,21 @@ pub(super) struct Known<'a> {
     pub(super) destinations: Vec<&'a str>,
 }
 
+impl Known<'_> {
+    pub(super) fn names(&self) -> Names<'_> {
+        Names {
+            sources: self.sources.iter().map(|known| known.name).collect(),
+            destinations: self.destinations.clone(),
+        }
+    }
+}
+
+/// What a test may name.
+pub(super) struct Names<'a> {
+    pub(super) sources: Vec<&'a str>,
+    pub(super) destinations: Vec<&'a str>,
+}
+
 /// A source's name and, where it could be read, the source.
 pub(super) struct KnownSource<'a> {
     pub(super) name: &'a str,
@@ -101,7 +116,7 @@ fn to(table: &Table<'_>, known: &Known<'_>) -> Option<Vec<Name>> {
     Some(names.iter().map(|name| name.as_str().into()).collect())
 }
 
-fn check_names(table: &Table<'_>, key: &str, names: &[String], known: &[&str]) {
+pub(super) fn check_names(table: &Table<'_>, key: &str, names: &[String], known: &[&str]) {
     let what = if key == "to" { "destination" } else { "source" };
     for (at, name) in names.iter().enumerate() {
         if !known.contains(&name.as_str()) {

@@ -1,15 +1,24 @@
 //! What `relay check` finds in templates and rules, before anything is sent.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use mojito_relay::app::{compile, rehearse};
 use mojito_relay::config::{self, Inputs, Secrets};
+use tempfile::TempDir;
 
 use crate::harness::toml_blocks;
 
 /// Everything that is found, one block after the other.
 fn check(toml: &str) -> String {
+    checked(toml, Path::new("")).0
+}
+
+/// The same for a relay.toml in `folder`, and how many tests passed.
+fn checked(toml: &str, folder: &Path) -> (String, usize) {
+    let mut passed = 0;
     let inputs = Inputs {
-        file: "relay.toml".into(),
+        file: folder.join("relay.toml"),
         environment: Vec::new(),
         flags: Vec::new(),
         secrets: Secrets::Skip,
@@ -18,12 +27,30 @@ fn check(toml: &str) -> String {
     {
         Err(findings) => findings,
         Ok(ready) => {
-            let found = rehearse(&ready, Timestamp::UNIX_EPOCH).findings;
-            ready.warnings.into_iter().chain(found).collect()
+            let rehearsal = rehearse(&ready, Timestamp::UNIX_EPOCH);
+            passed = rehearsal.passed;
+            ready
+                .warnings
+                .into_iter()
+                .chain(rehearsal.findings)
+                .collect()
         }
     };
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    let found = lines.join("\n");
+    let folder = format!("{}/", folder.display());
+    (found.replace(&folder, ""), passed)
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
 }
 
 fn with(destination: &str, route: &str) -> String {
@@ -115,5 +142,288 @@ fn a_response_rule_that_does_not_parse_is_named() {
     insta::assert_snapshot!(check(&with("accepted_when = \"stats == 200\"", "")), @r#"
 relay.toml:5: destinations.app.accepted_when: unknown name `stats`, at column 1
   hint: an expression here may use status, headers, body, json
+"#);
+}
+
+/// Two routes: everything to `app`, good ones to `ats`, which needs an id.
+const TESTED: &str = r#"
+[sources.jobmojito]
+auth = "none"
+[destinations.app]
+url = "http://127.0.0.1:9000/"
+body = { text = "Score {{ result.score }} for \"{{ with.who }}\"" }
+with = { who = "everyone" }
+[destinations.ats]
+preset = "ashby"
+api_key = "k"
+[[routes]]
+name = "everything"
+to = ["app"]
+[[routes]]
+name = "good"
+changed = ["score"]
+when = "result.score != null && result.score > 4"
+to = ["ats"]
+"#;
+
+fn tested(tests: &str) -> (String, usize) {
+    let folder = folder(&[("body.json", r#"{"id":"x"}"#)]);
+    let (found, passed) = checked(&format!("{TESTED}{tests}"), folder.path());
+    // The shipped warning about a key in plain text is not what is tested here.
+    let found = found
+        .split('\n')
+        .skip_while(|line| !line.contains("tests["));
+    (found.collect::<Vec<_>>().join("\n"), passed)
+}
+
+#[test]
+fn tests_that_come_out_as_expected_are_counted() {
+    let tests = r#"
+[[tests]]
+event = "submitted-rich"
+set = { score = 4.5 }
+to = ["ats", "app"]
+contains = { app = ["Score 4.5", 'for "everyone"'], ats = "Interview result" }
+lacks = { app = "nobody" }
+state = { app = "waiting" }
+[[tests]]
+name = "a low score stays at home"
+event = "submitted-rich"
+set = { score = 3 }
+to = ["app"]
+[[tests]]
+name = "no id, no note"
+event = "submitted-rich"
+unset = ["candidate_external_id"]
+to = ["app", "ats"]
+state = { ats = "skipped" }
+[[tests]]
+name = "nothing new about the score"
+event = "submitted-rich-selected"
+previous = "submitted-rich"
+to = ["app"]
+[[tests]]
+name = "unknown things go nowhere"
+event = "body.json"
+to = []
+"#;
+    assert_eq!(tested(tests), (String::new(), 5));
+}
+
+#[test]
+fn a_test_that_fails_prints_expected_actual_and_the_clause_that_decided() {
+    let (found, passed) = tested(
+        r#"
+[[tests]]
+name = "too few"
+event = "submitted-rich"
+set = { score = 3.5 }
+to = ["app", "ats"]
+[[tests]]
+name = "too many"
+event = "submitted-rich"
+to = []
+[[tests]]
+name = "the same again"
+event = "submitted-rich"
+previous = "submitted-rich"
+to = ["app"]
+[[tests]]
+name = "other words"
+event = "submitted"
+set = { candidate_external_id = "c-1" }
+to = ["app", "ats"]
+contains = { app = "Rating" }
+lacks = { app = "Score" }
+state = { ats = "skipped" }
+"#,
+    );
+    assert_eq!(passed, 0);
+    insta::assert_snapshot!(found, @r#"
+relay.toml:20: tests[0]: "too few" fails
+  expected to = app, ats
+  actual   to = app
+  ats: not by route good, when = result.score != null && result.score > 4: false (result.score = 3.5)
+  hint: `relay explain submitted-rich --set 'score=3.5'` shows every clause
+relay.toml:25: tests[1]: "too many" fails
+  expected to = nothing
+  actual   to = app, ats
+  app: sent by route everything, events = ["interview.submitted", "interview.collected", "interview.failed"]: true (type = "interview.submitted")
+  ats: sent by route good, when = result.score != null && result.score > 4: true (result.score = 5.12)
+  hint: `relay explain submitted-rich` shows every clause
+relay.toml:29: tests[2]: "the same again" fails
+  expected to = app
+  actual   to = nothing
+  app: the body equals the revision before, which goes nowhere
+  hint: `relay explain submitted-rich --previous submitted-rich` shows every clause
+relay.toml:34: tests[3]: "other words" fails
+  app: expected "Rating" in the body, actual {"text":"Score 5.12 for \"everyone\""}
+  app: expected no "Score" in the body, actual {"text":"Score 5.12 for \"everyone\""}
+  ats: expected state skipped, actual waiting
+  hint: `relay explain submitted --set 'candidate_external_id="c-1"'` shows every clause
+"#);
+}
+
+#[test]
+fn a_test_that_cannot_be_run_says_why() {
+    let (found, passed) = tested(
+        r#"
+[[tests]]
+event = "submited"
+to = ["app"]
+[[tests]]
+event = "body.json"
+previous = "submitted"
+to = ["app"]
+"#,
+    );
+    assert_eq!(passed, 0);
+    insta::assert_snapshot!(found, @r#"
+relay.toml:20: tests[0]: "test 1" cannot be run: "submited" is neither a sample nor a file
+  hint: did you mean "submitted"?
+relay.toml:23: tests[1]: "test 2" cannot be run: the body before it is of another subject (912ff898-2e65-4a31-8ff5-d3c59005eb97, not x): no revision of it
+  hint: name other bodies in `event` and `previous`
+"#);
+}
+
+#[test]
+fn a_test_that_is_written_wrongly_is_named_with_its_line() {
+    let (found, _) = tested(
+        r#"
+[[tests]]
+event = "submitted"
+too = ["app"]
+to = ["ap"]
+source = "mojito"
+contains = { ats = "x" }
+state = { app = "delivered" }
+"#,
+    );
+    insta::assert_snapshot!(found, @r#"
+relay.toml:22: tests[0].too: unknown key
+  hint: did you mean "to"?
+relay.toml:23: tests[0].to[0]: there is no destination "ap"
+  hint: did you mean "app"?
+relay.toml:24: tests[0].source: there is no source "mojito"
+  hint: choose from jobmojito
+relay.toml:25: tests[0].contains.ats: "ats" is not in this test's `to`
+  hint: name it there too, or take it out here
+relay.toml:26: tests[0].state.app: "app" is not in this test's `to`
+  hint: name it there too, or take it out here
+relay.toml:26: tests[0].state.app: expected a state before sending, found "delivered"
+  hint: write "waiting", "skipped" or "dead"
+"#);
+}
+
+#[test]
+fn tests_may_stand_in_a_file_beside_relay_toml() {
+    let tests = "[[tests]]\nevent = \"submitted\"\nto = [\"app\", \"ats\"]\n[[tests]]\nevent = \"failed\"\nto = []\n";
+    let beside = folder(&[("relay.tests.toml", tests)]);
+    let (found, passed) = checked(TESTED, beside.path());
+    assert_eq!(passed, 1);
+    assert!(
+        found.contains("relay.tests.toml:4: tests[1]: \"test 2\" fails"),
+        "{found}"
+    );
+    let wrong = folder(&[("relay.tests.toml", "[tests]\nevent = \"x\"\n[server]\n")]);
+    let (found, _) = checked(TESTED, wrong.path());
+    assert!(
+        found.contains("relay.tests.toml:1: tests: expected a list of tables"),
+        "{found}"
+    );
+    assert!(
+        found.contains("relay.tests.toml:3: server: unknown key"),
+        "{found}"
+    );
+}
+
+const SHOP: &str = r#"
+samples_dir = "mine"
+[sources.jobmojito]
+auth = "none"
+[sources.shop]
+kind = "generic"
+type = "/event"
+subject = "/id"
+auth = "none"
+[destinations.app]
+url = "http://127.0.0.1:9000/"
+body = { text = "{{ result.total + 1 }}" }
+[destinations.results]
+url = "http://127.0.0.1:9001/"
+[[routes]]
+name = "results"
+from = ["jobmojito"]
+to = ["results"]
+[[routes]]
+name = "orders"
+from = ["shop"]
+events = ["order.*"]
+to = ["app"]
+[[tests]]
+event = "paid"
+to = ["app"]
+contains = { app = "13" }
+"#;
+
+#[test]
+fn own_samples_are_rendered_and_count_for_the_source_that_their_folder_names() {
+    let paid = r#"{"event":"order.paid","id":"1","total":12}"#;
+    let own = folder(&[
+        ("mine/shop/paid.json", paid),
+        ("mine/shop/notes.txt", "no sample"),
+    ]);
+    assert_eq!(checked(SHOP, own.path()), (String::new(), 1));
+    let own = folder(&[
+        ("mine/shop/paid.json", paid),
+        (
+            "mine/shop/unpaid.json",
+            r#"{"event":"order.open","id":"2","total":null}"#,
+        ),
+        ("mine/shp/other.json", "{}"),
+        ("mine/broken.json", "{"),
+    ]);
+    insta::assert_snapshot!(checked(SHOP, own.path()).0, @r#"
+mine/broken.json: the body is not JSON (at byte 1)
+  hint: a sample is a body as its sender posts it
+relay.toml:2: warning: samples_dir: the folder "shp" in it is named like no source
+  hint: did you mean "shop"?
+relay.toml:10: destinations.app: cannot be rendered for sample unpaid (route orders): body.text, line 1: something that these kinds of values do not allow (it reads result.total)
+  hint: a delivery like that would be dead; `require` skips one whose field is null, and `| default(…)` gives a null another value
+"#);
+}
+
+#[test]
+fn own_samples_make_their_fields_known() {
+    let toml = with("body = { a = \"{{ result.badge }}\" }", "");
+    let toml = format!("samples_dir = \"mine\"\n{toml}");
+    let without = folder(&[("mine/plain.json", r#"{"id":"a"}"#)]);
+    assert!(
+        checked(&toml, without.path())
+            .0
+            .contains("`result.badge` is no field")
+    );
+    let own = folder(&[("mine/new.json", r#"{"id":"a","badge":"gold"}"#)]);
+    assert_eq!(checked(&toml, own.path()).0, "");
+    assert!(
+        checked(&toml, Path::new("nowhere"))
+            .0
+            .contains("there is no folder")
+    );
+}
+
+#[test]
+fn a_route_that_no_sample_reaches_names_the_clause_that_stops_most() {
+    insta::assert_snapshot!(check(&with("", "when = \"result.interview_id == 'gone'\"")), @r#"
+relay.toml:6: warning: routes[0]: no sample reaches "all": 15 of 18 end at when = result.interview_id == 'gone'
+  hint: put a body that it is for into `samples_dir`, or correct the clause
+"#);
+    let stopped = with(
+        "",
+        "events = [\"*\"]\nstop = true\n[[routes]]\nname = \"late\"\nwhen = \"result.score == null\"\nto = [\"app\"]",
+    );
+    insta::assert_snapshot!(check(&stopped.replace("events = [\"*\"]", "when = \"result.score == null\"")), @r#"
+relay.toml:11: warning: routes[1]: no sample reaches "late": 11 of 18 end at when = result.score == null
+  hint: put a body that it is for into `samples_dir`, or correct the clause
 "#);
 }

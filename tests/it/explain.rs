@@ -1,7 +1,10 @@
 //! `relay explain` tells what a running relay does, clause by clause, and shows no secret.
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use mojito_relay::app::{DeliveryOutcome, Explanation, Question, SAMPLES, compile, explain};
+use mojito_relay::app::{
+    Answer, ClauseAnswer, DeliveryOutcome, Explanation, Past, Question, SAMPLES, compile, explain,
+};
 use mojito_relay::config;
 use mojito_relay::telemetry::Happening;
 
@@ -38,6 +41,13 @@ const RULES: &str = r#"
     name = "decisions"
     changed = ["recruiter_go_next_round"]
     to = ["ats"]
+    [[routes]]
+    name = "changes"
+    first = false
+    changed = ["score", "status"]
+    when = "previous != null && with.least < 4.0 && event.revision > 1.0"
+    with = { least = 3 }
+    to = ["app"]
 "#;
 
 fn explained(body: &str, previous: Option<&str>) -> Explanation {
@@ -52,17 +62,10 @@ fn explained(body: &str, previous: Option<&str>) -> Explanation {
         .unwrap()
         .clone();
     let now: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-    let previous = previous.map(str::as_bytes);
-    explain(
-        &ready,
-        Question {
-            source: &source,
-            body: body.as_bytes(),
-            previous,
-            now,
-        },
-    )
-    .unwrap()
+    let bytes = |text: &str| Bytes::from(text.to_owned());
+    let supposed = |text| Past::supposed(&ready, &source, &bytes(text), now).unwrap();
+    let history: Vec<Past> = previous.map(supposed).into_iter().collect();
+    explain(&ready, Question::new(&source, &bytes(body), &history, now)).unwrap()
 }
 
 /// Destination, URL and body of each request, as a running relay sends them.
@@ -105,46 +108,48 @@ async fn it_tells_what_a_running_relay_does_with_every_sample() {
     }
 }
 
+/// Every clause of a route, as people read it.
+fn clauses(explanation: &Explanation, name: &str) -> Vec<String> {
+    let mut routes = explanation.routes.iter();
+    let route = routes.find(|route| route.route == name).unwrap();
+    route.clauses.iter().map(ClauseAnswer::to_string).collect()
+}
+
 #[test]
-fn each_route_names_the_clause_that_decided_and_what_it_saw() {
-    let explanation = explained(
+fn each_route_shows_every_clause_with_what_it_saw_and_what_it_says() {
+    let rescored = explained(
         sample("submitted-rich-rescored"),
         Some(sample("submitted-rich")),
     );
-    let route = |name: &str| {
-        explanation
-            .routes
-            .iter()
-            .find(|route| route.route == name)
-            .unwrap()
-    };
-    assert!(route("all").matched && route("good").matched);
-    assert_eq!(route("good").saw, ["result.score = 6.4"]);
-    let decisions = route("decisions");
-    assert_eq!(
-        (decisions.matched, decisions.clause.as_str()),
-        (false, "changed = [\"recruiter_go_next_round\"]")
-    );
-    assert_eq!(
-        decisions.saw,
-        ["changed = [\"ai_analysis_recruiter_score\", \"score\"]"]
-    );
+    insta::assert_snapshot!(clauses(&rescored, "good").join("\n"), @r#"
+events = ["interview.submitted", "interview.collected", "interview.failed"]: true (type = "interview.submitted")
+when = result.score != null && result.score >= 5.0: true (result.score = 6.4)
+"#);
+    insta::assert_snapshot!(clauses(&rescored, "decisions").join("\n"), @r#"
+events = ["interview.submitted", "interview.collected", "interview.failed"]: true (type = "interview.submitted")
+changed = ["recruiter_go_next_round"]: false (changed = ["ai_analysis_recruiter_score", "score"])
+"#);
     let failed = explained(sample("failed"), None);
-    let careless = failed
+    insta::assert_snapshot!(clauses(&failed, "careless").join("\n"), @r#"
+events = ["interview.*"]: true (type = "interview.failed")
+when = result.ai_analysis_recruiter_score >= 4.5: cannot be evaluated: >= cannot be applied to null and double (result.ai_analysis_recruiter_score = null)
+"#);
+    // The first clause that says no decides, and those after it are told all the same.
+    insta::assert_snapshot!(clauses(&failed, "changes").join("\n"), @r#"
+events = ["interview.submitted", "interview.collected", "interview.failed"]: true (type = "interview.failed")
+first = false: false (revision = 1)
+changed = ["score", "status"]: true (result.score = null, result.status = "draft")
+when = previous != null && with.least < 4.0 && event.revision > 1.0: false (previous = null, event.revision = 1, with.least = 3)
+"#);
+    let changes = failed
         .routes
         .iter()
-        .find(|route| route.route == "careless")
+        .find(|route| route.route == "changes")
         .unwrap();
-    assert_eq!(careless.saw, ["result.ai_analysis_recruiter_score = null"]);
-    assert!(careless.error.as_ref().unwrap().contains("null"));
-    let good = failed
-        .routes
-        .iter()
-        .find(|route| route.route == "good")
-        .unwrap();
+    let deciding = changes.deciding().unwrap();
     assert_eq!(
-        (good.matched, good.saw[0].as_str()),
-        (false, "result.score = null")
+        (deciding.clause.as_str(), deciding.answer),
+        ("first = false", Answer::False)
     );
 }
 

@@ -7,6 +7,7 @@ mod print;
 pub mod routes;
 pub mod server;
 pub mod sources;
+pub mod trials;
 
 pub use print::json;
 
@@ -43,7 +44,7 @@ impl Section {
 type Lazy = LazyLock<Section>;
 
 pub static ROOT: Lazy = Lazy::new(|| {
-    let later = &["reload", "alerts", "tests", "presets_dir"];
+    let later = &["reload", "alerts", "presets_dir"];
     Section::of::<server::Root>("", later)
 });
 pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
@@ -78,6 +79,10 @@ pub static BREAKER: Lazy =
     Lazy::new(|| Section::of::<destinations::Breaker>("destinations.*.breaker", &[]));
 pub static TLS: Lazy = Lazy::new(|| Section::of::<destinations::Tls>("destinations.*.tls", &[]));
 pub static ROUTE: Lazy = Lazy::new(|| Section::of::<routes::Route>("routes[*]", &[]));
+/// What `relay check` expects of the rules.
+pub static TEST: Lazy = Lazy::new(|| Section::of::<trials::Test>("tests[*]", &[]));
+/// The whole of a file of tests beside relay.toml.
+pub static TESTS_FILE: Lazy = Lazy::new(|| Section::of::<trials::Beside>("", &[]));
 /// How a secret is referred to.
 pub static SECRET: Lazy = Lazy::new(|| Section::of::<forms::Reference>("", &[]));
 
@@ -103,5 +108,6 @@ pub static SECTIONS: &[&Lazy] = &[
     &BREAKER,
     &TLS,
     &ROUTE,
+    &TEST,
     &SECRET,
 ];

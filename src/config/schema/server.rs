@@ -8,6 +8,7 @@ use super::destinations::Destination;
 use super::forms::{Address, Count, Duration, Network, Secret, Size, Text};
 use super::routes::Route;
 use super::sources::Source;
+use super::trials::Test;
 
 /// The configuration of mojito-relay. The shipped relay.toml is its reference.
 #[derive(JsonSchema)]
@@ -29,6 +30,10 @@ pub struct Root {
     pub destinations: Option<BTreeMap<String, Destination>>,
     /// Which events go where. All that match count; one event goes to one destination once.
     pub routes: Option<Vec<Route>>,
+    /// A folder of *.json bodies of your own, from the folder of relay.toml: `relay check` tries everything with them too.
+    pub samples_dir: Option<Text>,
+    /// What `relay check` expects of the rules. A relay at work does not run them.
+    pub tests: Option<Vec<Test>>,
 }
 
 /// `[server]`

@@ -1,0 +1,118 @@
+//! What came before a revision, and what became of it: what `previous`, `changed` and superseding are
+//! reckoned from. The store answers the same from its tables.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Question, Unanswerable, facts};
+use crate::app::Ready;
+use crate::model::{Event, Name};
+use crate::source::Source;
+
+/// An earlier revision.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub revision: u32,
+    pub payload: Bytes,
+    pub changed: Vec<String>,
+    /// By destination, as far as it had a delivery.
+    pub fates: BTreeMap<Name, Fate>,
+}
+
+/// What became of an earlier revision's delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The destination took it.
+    Sent,
+    Waiting,
+    /// It is taken for sent, but it may be waiting still.
+    SentOrWaiting,
+    /// It was never taken: skipped, dead, superseded, discarded.
+    Never,
+}
+
+impl Past {
+    /// A first revision that is only supposed to have been received.
+    pub fn supposed(
+        ready: &Ready,
+        source: &Source,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Self, Unanswerable> {
+        let answer = facts(ready, Question::new(source, body, &[], now))?;
+        let deliveries = answer.deliveries.iter().flatten();
+        let fates = deliveries.filter_map(|delivery| {
+            let destination = ready
+                .compiled
+                .rules
+                .destinations
+                .get(&delivery.destination)?;
+            let rendered = answer.request(destination, delivery, answer.event.id.delivery(0));
+            let fate = match rendered {
+                Ok(_) => Fate::SentOrWaiting,
+                Err(_) => Fate::Never,
+            };
+            Some((delivery.destination.clone(), fate))
+        });
+        Ok(Self {
+            revision: 1,
+            payload: body.clone(),
+            changed: Vec::new(),
+            fates: fates.collect(),
+        })
+    }
+
+    fn fate(&self, destination: &Name) -> Option<Fate> {
+        self.fates.get(destination).copied()
+    }
+}
+
+/// A payload that a revision is compared with, and the fields that differ.
+pub(super) struct Before {
+    pub(super) payload: Option<Bytes>,
+    pub(super) changed: Vec<String>,
+}
+
+pub(super) fn since_previous(history: &[Past], event: &Event) -> Before {
+    Before {
+        payload: history.last().map(|past| past.payload.clone()),
+        changed: event.changed.clone(),
+    }
+}
+
+/// Since the last revision that the destination took; it has no previous where it took none.
+pub(super) fn since_sent(history: &[Past], event: &Event, destination: &Name) -> Before {
+    let took = |past: &Past| {
+        matches!(
+            past.fate(destination),
+            Some(Fate::Sent | Fate::SentOrWaiting)
+        )
+    };
+    let Some(at) = history.iter().rposition(took) else {
+        return Before {
+            payload: None,
+            changed: Vec::new(),
+        };
+    };
+    let between = history.iter().skip(at + 1);
+    let mut changed = event.changed.clone();
+    changed.extend(between.flat_map(|past| past.changed.iter().cloned()));
+    changed.sort_unstable();
+    changed.dedup();
+    Before {
+        payload: Some(history[at].payload.clone()),
+        changed,
+    }
+}
+
+/// The revisions whose deliveries a newer one to `destination` takes the place of.
+pub(super) fn superseded(history: &[Past], destination: &Name) -> Vec<String> {
+    let waits = |past: &Past| match past.fate(destination)? {
+        Fate::Waiting => Some(format!("revision {}", past.revision)),
+        Fate::SentOrWaiting => Some(format!("revision {}, if it waits still", past.revision)),
+        Fate::Sent | Fate::Never => None,
+    };
+    history.iter().filter_map(waits).collect()
+}
