@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::locate::index;
 use super::reading::Reading;
 use super::routes::Known;
-use crate::model::EventType;
+use crate::expr::Expression;
+use crate::model::{EventType, Name};
 use crate::route::{Glob, Route};
 
 /// Routes as read: None where one could not be.
@@ -33,25 +34,63 @@ fn duplicates(reading: &Reading<'_>, routes: &[Option<Route>]) {
 fn unreachable(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>) {
     for (at, route) in routes.iter().enumerate() {
         let Some(route) = route else { continue };
-        let above = routes.iter().take(at).flatten();
-        let Some(wall) = above
-            .filter(|above| takes_everything(above))
-            .find(|above| covers(above, route, known))
-        else {
-            continue;
-        };
+        let wider: Vec<&Route> = routes
+            .iter()
+            .take(at)
+            .flatten()
+            .filter(|above| asks_no_more(above, route) && covers(above, route, known))
+            .collect();
         let key = index("routes", at);
-        let problem = format!(
-            "\"{}\" can never be reached: \"{}\" above takes all its events and stops",
-            route.name, wall.name
-        );
-        let hint = "move it above that one, or take `stop` out there";
-        reading.report(reading.locator.error(&key, problem).hint(hint));
+        if let Some(wall) = wider.iter().find(|above| above.stop) {
+            let problem = format!(
+                "\"{}\" can never be reached: \"{}\" above takes all its events and stops",
+                route.name, wall.name
+            );
+            let hint = "move it above that one, or take `stop` out there";
+            reading.report(reading.locator.error(&key, problem).hint(hint));
+        } else {
+            shadowed(reading, &key, route, &wider);
+        }
     }
 }
 
-fn takes_everything(route: &Route) -> bool {
-    route.stop && route.changed.is_empty() && route.first && route.when.is_none()
+/// A destination belongs to the first route that names it: where all of them are named before, for all
+/// that a route takes, only its `stop` still means something.
+fn shadowed(reading: &Reading<'_>, key: &str, route: &Route, wider: &[&Route]) {
+    let namer = |to: &Name| wider.iter().find(|above| above.to.contains(to));
+    let namers: Option<BTreeSet<&str>> =
+        route.to.iter().map(|to| Some(&*namer(to)?.name)).collect();
+    let Some(namers) = namers.filter(|_| !route.stop && !route.to.is_empty()) else {
+        return;
+    };
+    let names: Vec<String> = namers.iter().map(|name| format!("\"{name}\"")).collect();
+    let problem = format!(
+        "\"{}\" changes nothing: {} above {} all its events to the same destinations",
+        route.name,
+        names.join(" and "),
+        if names.len() == 1 { "sends" } else { "send" },
+    );
+    let hint = "take it out, or move it above if its `with` is to count";
+    reading.report(reading.locator.warning(key, problem).hint(hint));
+}
+
+/// Whether `wide` lets through all that `route` does, as far as conditions can be compared: it has none,
+/// or the same.
+fn asks_no_more(wide: &Route, route: &Route) -> bool {
+    let fields = |wide: &Route, route: &Route| {
+        !route.changed.is_empty()
+            && route
+                .changed
+                .iter()
+                .all(|field| wide.changed.contains(field))
+    };
+    let text = |route: &Route| route.when.as_ref().map(|when| when.text().to_owned());
+    let reads_with = |when: &Expression| when.looks_at().iter().any(|path| path[0] == "with");
+    let same_with = wide.with == route.with || !wide.when.as_ref().is_some_and(reads_with);
+    let same_when = text(wide) == text(route) && same_with;
+    (wide.changed.is_empty() || fields(wide, route))
+        && (wide.first || !route.first)
+        && (wide.when.is_none() || same_when)
 }
 
 fn covers(wall: &Route, route: &Route, known: &Known<'_>) -> bool {

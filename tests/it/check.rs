@@ -418,12 +418,13 @@ fn a_route_that_no_sample_reaches_names_the_clause_that_stops_most() {
 relay.toml:6: warning: routes[0]: no sample reaches "all": 15 of 18 end at when = result.interview_id == 'gone'
   hint: put a body that it is for into `samples_dir`, or correct the clause
 "#);
+    let late = "[[routes]]\nname = \"late\"\nto = [\"app\"]";
     let stopped = with(
         "",
-        "events = [\"*\"]\nstop = true\n[[routes]]\nname = \"late\"\nwhen = \"result.score == null\"\nto = [\"app\"]",
+        &format!("when = \"result.id != null\"\nstop = true\n{late}"),
     );
-    insta::assert_snapshot!(check(&stopped.replace("events = [\"*\"]", "when = \"result.score == null\"")), @r#"
-relay.toml:11: warning: routes[1]: no sample reaches "late": 11 of 18 end at when = result.score == null
+    insta::assert_snapshot!(check(&stopped), @r#"
+relay.toml:11: warning: routes[1]: no sample reaches "late": 15 of 18 end at no route above stops (all did)
   hint: put a body that it is for into `samples_dir`, or correct the clause
 "#);
 }

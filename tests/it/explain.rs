@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use mojito_relay::app::{
-    Answer, ClauseAnswer, DeliveryOutcome, Explanation, Past, Question, SAMPLES, compile, explain,
+    Answer, ClauseAnswer, DeliveryOutcome, Explanation, Past, Question, compile, explain,
 };
 use mojito_relay::config;
-use mojito_relay::telemetry::Happening;
 
-use crate::harness::{TestRelay, inputs_without_a_file, sample};
+use crate::harness::{inputs_without_a_file, sample};
 
 const RULES: &str = r#"
     [sources.jobmojito]
@@ -66,46 +65,6 @@ fn explained(body: &str, previous: Option<&str>) -> Explanation {
     let supposed = |text| Past::supposed(&ready, &source, &bytes(text), now).unwrap();
     let history: Vec<Past> = previous.map(supposed).into_iter().collect();
     explain(&ready, Question::new(&source, &bytes(body), &history, now)).unwrap()
-}
-
-/// Destination, URL and body of each request, as a running relay sends them.
-async fn sent(body: &str) -> Vec<(String, String)> {
-    let mut relay = TestRelay::start(RULES).await;
-    let count = relay.post("jobmojito", body.to_owned()).await.json()["deliveries"]
-        .as_u64()
-        .unwrap();
-    let ended = |log: &[Happening]| {
-        log.iter()
-            .filter(|one| !matches!(one, Happening::Event(_) | Happening::Lane { .. }))
-            .count()
-    };
-    relay
-        .until("every end", |log| ended(log) as u64 >= count)
-        .await;
-    let seen = relay.receivers.seen().into_iter();
-    let mut requests: Vec<(String, String)> = seen
-        .map(|seen| (seen.host, String::from_utf8(seen.body.to_vec()).unwrap()))
-        .collect();
-    requests.sort();
-    requests
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_tells_what_a_running_relay_does_with_every_sample() {
-    for (name, body) in SAMPLES {
-        let mut told: Vec<(String, String)> = explained(body, None)
-            .deliveries
-            .into_iter()
-            .filter_map(|delivery| match delivery.outcome {
-                DeliveryOutcome::Request(request) => {
-                    Some((format!("{}.test", delivery.destination), request.body))
-                }
-                _ => None,
-            })
-            .collect();
-        told.sort();
-        assert_eq!(told, sent(body).await, "{name}");
-    }
 }
 
 /// Every clause of a route, as people read it.

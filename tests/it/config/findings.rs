@@ -369,9 +369,11 @@ fn any_event_is_possible_where_a_generic_source_is_heard() {
         "{fixed}[[routes]]\nfrom = [\"shop\"]\nto = [\"ats\"]"
     ));
     assert_snapshot!(findings(&text), @r#"
-    relay.toml:11: warning: routes[1].events: the route names no events, so it takes interview results, which its sources do not send
-      hint: write events = ["*"]
-    "#);
+relay.toml:11: warning: routes[1].events: the route names no events, so it takes interview results, which its sources do not send
+  hint: write events = ["*"]
+relay.toml:11: warning: routes[1]: "route-2" changes nothing: "route-1" above sends all its events to the same destinations
+  hint: take it out, or move it above if its `with` is to count
+"#);
 }
 
 #[test]
@@ -404,11 +406,45 @@ fn a_bad_expression() {
 
 #[test]
 fn two_routes_of_one_name() {
-    let text = with("[[routes]]\nname = \"route-1\"\nto = [\"ats\"]");
+    let text =
+        with("[[routes]]\nname = \"route-1\"\nevents = [\"interview.other\"]\nto = [\"ats\"]");
     assert_snapshot!(findings(&text), @r#"
     relay.toml:8: routes[1].name: another route is named "route-1" too
       hint: give each route a name of its own
     "#);
+}
+
+#[test]
+fn a_route_whose_destinations_are_named_above_for_all_its_events() {
+    let late = |above: &str, more: &str| {
+        findings(&in_route(&format!(
+            "{above}\n[[routes]]\nname = \"late\"\n{more}\nto = [\"ats\"]"
+        )))
+    };
+    assert_snapshot!(late("", "changed = [\"score\"]\nwith = { a = 1 }"), @r#"
+relay.toml:8: warning: routes[1]: "late" changes nothing: "route-1" above sends all its events to the same destinations
+  hint: take it out, or move it above if its `with` is to count
+"#);
+    let same = "when = \"result.score != null\"";
+    assert!(late(same, same).contains("changes nothing"));
+    assert!(
+        late("changed = [\"score\", \"status\"]", "changed = [\"score\"]")
+            .contains("changes nothing")
+    );
+    let with = "when = \"with.least == 1.0\"\nwith = { least = 1 }";
+    for (above, more) in [
+        (same, ""),
+        (with, &with.replace("least = 1", "least = 2")),
+        ("changed = [\"score\"]", "changed = [\"score\", \"status\"]"),
+        ("first = false", ""),
+        ("", "events = [\"interview.*\"]"),
+        ("", "stop = true"),
+    ] {
+        assert!(
+            !late(above, more).contains("changes nothing"),
+            "{above} / {more}"
+        );
+    }
 }
 
 #[test]
