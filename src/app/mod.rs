@@ -12,7 +12,7 @@ mod trials;
 pub use compile::{Compiled, Ready, compile};
 pub use explain::{
     Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
-    RouteAnswer, Unanswerable, explain,
+    RECEIPT, RouteAnswer, Unanswerable, explain,
 };
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};

@@ -288,7 +288,7 @@ fn texts(body: &str) -> String {
             }
             serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, all)),
             serde_json::Value::Object(fields) => {
-                fields.values().for_each(|field| collect(field, all))
+                fields.values().for_each(|field| collect(field, all));
             }
             _ => {}
         }

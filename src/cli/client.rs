@@ -10,6 +10,9 @@ use url::Url;
 
 use crate::transport::{Answer, Connection, Failure, Outgoing, Transport as _};
 
+/// A relay's own answers are read whole: an event's has the payload in it.
+const ANSWER_BYTES: usize = 256 << 20;
+
 /// Sends one request over the real network.
 pub(super) async fn request(
     method: Method,
@@ -29,7 +32,9 @@ pub(super) async fn request(
         timeout: Duration::from_secs(30),
         connection: Arc::new(Connection::default()),
     };
-    crate::app::network().send(request).await
+    crate::transport::NetworkTransport::reading(ANSWER_BYTES)
+        .send(request)
+        .await
 }
 
 /// How to reach, from this machine, what listens on `address`.

@@ -3,10 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
+use url::Url;
 
+use super::client::reachable;
 use super::send::{body, choose};
+use super::stored::{Office, StoredEvent};
 use super::{Global, assignment, say, unusable};
 use crate::app::{
     self, DeliveryAnswer, DeliveryOutcome, Explanation, Past, Question, Ready, RouteAnswer,
@@ -17,55 +23,197 @@ use crate::source::Source;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// A bundled sample (such as submitted, collected, failed) or a file with a JSON body
-    #[arg(value_name = "SAMPLE|FILE")]
-    payload: String,
+    /// A sample (bundled, such as submitted, or your own) or a file with a JSON body
+    #[arg(value_name = "SAMPLE|FILE", required_unless_present_any = ["event", "candidate"])]
+    payload: Option<String>,
     /// The revision before: a sample or a file. Without it the body is a first revision
-    #[arg(long, value_name = "SAMPLE|FILE")]
+    #[arg(long, value_name = "SAMPLE|FILE", requires = "payload")]
     previous: Option<String>,
     /// Change a top-level field of the body, such as score=6.4 (may be repeated)
     #[arg(long, value_name = "FIELD=JSON", value_parser = assignment)]
     set: Vec<(String, String)>,
     /// The source that it comes through, where relay.toml has several
-    #[arg(long)]
+    #[arg(long, requires = "payload")]
     source: Option<String>,
+    /// An event that the running relay has taken, with what became of it
+    #[arg(long, value_name = "ID", conflicts_with = "payload")]
+    event: Option<String>,
+    /// The newest event of each interview of a candidate, by the id in your ATS
+    #[arg(long, value_name = "ID", conflicts_with_all = ["payload", "event"])]
+    candidate: Option<String>,
+    /// Address of the relay's admin port, instead of the one in relay.toml
+    #[arg(long, value_name = "URL")]
+    admin: Option<Url>,
+    /// Token of the admin API, instead of `RELAY_ADMIN_TOKEN` or the one in relay.toml
+    #[arg(long)]
+    token: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+/// What is told of an event that the relay has: what would become of it, and what did.
+#[derive(Serialize)]
+struct Told {
+    id: String,
+    received_at: Timestamp,
+    #[serde(flatten)]
+    explanation: Explanation,
+    became: Vec<Became>,
+}
+
+#[derive(Serialize)]
+struct Became {
+    destination: String,
+    route: String,
+    state: String,
+    last_error: Option<String>,
+    attempts: usize,
+}
+
+pub(super) async fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     // What a request would look like needs no secrets: they would be masked.
     let ready = match app::load(&global.inputs(Secrets::Skip)) {
         Ok(ready) => ready,
         Err(findings) => return Ok(unusable(&findings)),
     };
-    let (samples, _) = Samples::of(&ready);
-    let source = source(&ready, args.source.as_deref())?;
-    let find = |what: &str| samples.named(what, source).map_or_else(|| body(what), Ok);
-    let set: Map<String, Value> = args
-        .set
-        .iter()
-        .map(|(field, text)| value(field, text))
-        .collect();
-    let payload = edited(&find(&args.payload)?, &set, &[])
-        .context("--set needs a body that is a JSON object")?;
-    let now = app::system_clock().now();
-    let history = match &args.previous {
-        Some(previous) => {
-            let past = Past::supposed(&ready, source, &find(previous)?, now);
-            vec![past.context("the previous body")?]
-        }
-        None => Vec::new(),
+    let set = args.set.iter().map(|(field, text)| value(field, text));
+    let desk = Desk {
+        ready: &ready,
+        set: set.collect(),
+        now: app::system_clock().now(),
     };
-    let question = Question::new(source, &payload, &history, now);
-    let explanation = app::explain(&ready, question).context("the body")?;
-    if args.json {
-        say(serde_json::to_string_pretty(&explanation)?);
-    } else {
-        tell(&explanation);
+    if let Some(payload) = &args.payload {
+        let explanation = desk.body(payload, args)?;
+        if args.json {
+            say(serde_json::to_string_pretty(&explanation)?);
+        } else {
+            tell(&explanation);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let office = office(global, &ready, args)?;
+    let told = match (&args.event, &args.candidate) {
+        (Some(id), _) => vec![desk.stored(&office, office.event(id).await?).await?],
+        (None, candidate) => {
+            let candidate = candidate.as_deref().unwrap_or_default();
+            let mut told = Vec::new();
+            for event in office.newest_of(candidate).await? {
+                told.push(desk.stored(&office, event).await?);
+            }
+            told
+        }
+    };
+    match (args.json, &args.event) {
+        (true, Some(_)) => say(serde_json::to_string_pretty(&told[0])?),
+        (true, None) => say(serde_json::to_string_pretty(&told)?),
+        (false, _) => told.iter().for_each(tell_stored),
+    }
+    if told.is_empty() && !args.json {
+        say("The relay has no event of this candidate.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What bodies are explained by.
+struct Desk<'a> {
+    ready: &'a Ready,
+    set: Map<String, Value>,
+    now: Timestamp,
+}
+
+impl Desk<'_> {
+    /// A body that nobody has sent yet.
+    fn body(&self, payload: &str, args: &ExplainArgs) -> anyhow::Result<Explanation> {
+        let (samples, _) = Samples::of(self.ready);
+        let source = source(self.ready, args.source.as_deref())?;
+        let find = |what: &str| samples.named(what, source).map_or_else(|| body(what), Ok);
+        let payload = self.edited(&find(payload)?)?;
+        let history = match &args.previous {
+            Some(previous) => {
+                let past = Past::supposed(self.ready, source, &find(previous)?, self.now);
+                vec![past.context("the previous body")?]
+            }
+            None => Vec::new(),
+        };
+        let question = Question::new(source, &payload, &history, self.now);
+        app::explain(self.ready, question).context("the body")
+    }
+
+    /// An event that the relay has taken, by the rules at hand.
+    async fn stored(&self, office: &Office, event: StoredEvent) -> anyhow::Result<Told> {
+        let source = source(self.ready, Some(&event.source))?;
+        let (event_type, subject) = event.kind();
+        let headers = source.kind.headers_of(&event_type, subject.as_ref());
+        let payload = self.edited(&event.payload()?)?;
+        let history = office.history(&event).await?;
+        let question = Question {
+            headers: &headers,
+            stored: Some((event.id()?, event.received_at)),
+            ..Question::new(source, &payload, &history, self.now)
+        };
+        let explanation = app::explain(self.ready, question).context("the stored body")?;
+        let became = event.deliveries.iter().map(|delivery| Became {
+            destination: delivery.destination.clone(),
+            route: delivery.route.clone(),
+            state: delivery.state.clone(),
+            last_error: delivery.last_error.clone(),
+            attempts: delivery.attempts.len(),
+        });
+        Ok(Told {
+            id: event.id()?.to_string(),
+            received_at: event.received_at,
+            explanation,
+            became: became.collect(),
+        })
+    }
+
+    fn edited(&self, body: &Bytes) -> anyhow::Result<Bytes> {
+        edited(body, &self.set, &[]).context("--set needs a body that is a JSON object")
+    }
+}
+
+/// The relay that is asked, and the token that it wants.
+fn office(global: &Global, ready: &Ready, args: &ExplainArgs) -> anyhow::Result<Office> {
+    let own = format!("http://{}", reachable(ready.config.admin.listen));
+    let environment = || {
+        let mut variables = crate::config::environment().into_iter();
+        let (_, value) = variables.find(|(name, _)| name == "RELAY_ADMIN_TOKEN")?;
+        Some(value)
+    };
+    let written = || {
+        let loaded = crate::config::load(&global.inputs(Secrets::Read)).ok()?;
+        let token = loaded.config.admin.token?;
+        Some(token.expose().to_owned())
+    };
+    let given = args.token.clone();
+    Ok(Office {
+        admin: args.admin.clone().map_or_else(|| Url::parse(&own), Ok)?,
+        token: given.or_else(environment).or_else(written),
+    })
+}
+
+fn tell_stored(told: &Told) {
+    say(format_args!("{} of {}", told.id, told.received_at));
+    tell(&told.explanation);
+    if told.became.is_empty() {
+        say("\nIt went nowhere.");
+    } else {
+        say("\nWhat became of it:");
+    }
+    for became in &told.became {
+        let (destination, route, state) = (&became.destination, &became.route, &became.state);
+        let why = became.last_error.as_ref();
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        let attempts = match became.attempts {
+            1 => "1 attempt".to_owned(),
+            count => format!("{count} attempts"),
+        };
+        say(format_args!(
+            "  {destination} (by route {route}): {state} after {attempts}{why}"
+        ));
+    }
+    say("");
 }
 
 fn source<'r>(ready: &'r Ready, wanted: Option<&str>) -> anyhow::Result<&'r Source> {

@@ -12,6 +12,7 @@ mod schema;
 mod send;
 mod serve;
 mod sink;
+mod stored;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ pub fn main() -> ExitCode {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(&cli.global).await,
             Command::Check(args) => check::run(&cli.global, args),
-            Command::Explain(args) => explain::run(&cli.global, &args),
+            Command::Explain(args) => explain::run(&cli.global, &args).await,
             Command::Send(args) => send::run(&cli.global, args).await,
             Command::Sink(args) => sink::run(args).await,
 

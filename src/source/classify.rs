@@ -1,6 +1,6 @@
 //! Works out which event a body is, and what it is about.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Body;
 use crate::model::{EventType, Subject};
@@ -71,6 +71,29 @@ impl Kind {
                 candidate: None,
             },
         }
+    }
+
+    /// The headers that a body came with, as far as its type and subject were picked from them.
+    pub fn headers_of(&self, event_type: &EventType, subject: Option<&Subject>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let Self::Generic {
+            event_type: type_pick,
+            subject: subject_pick,
+        } = self
+        else {
+            return headers;
+        };
+        let picks = [
+            (Some(type_pick), Some(event_type.as_str())),
+            (subject_pick.as_ref(), subject.map(Subject::as_str)),
+        ];
+        for (pick, text) in picks {
+            let value = text.and_then(|text| HeaderValue::from_str(text).ok());
+            if let (Some(Pick::Header(name)), Some(value)) = (pick, value) {
+                headers.insert(name.clone(), value);
+            }
+        }
+        headers
     }
 
     /// The types that this kind can name, as far as they are known beforehand; None for any.
@@ -243,5 +266,7 @@ mod tests {
             by_header.classify(&body, &headers).event_type.as_str(),
             "push"
         );
+        let again = by_header.headers_of(&EventType::new("push"), None);
+        assert_eq!(again, headers);
     }
 }

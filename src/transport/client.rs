@@ -19,9 +19,16 @@ use super::{Answer, Connection, Failure, FailureKind, Outgoing, Proxy, RESPONSE_
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends over the network.
-#[derive(Default)]
 pub struct NetworkTransport {
     clients: Mutex<HashMap<Arc<Connection>, Client>>,
+    /// So much of an answer is read, in bytes.
+    reads: usize,
+}
+
+impl Default for NetworkTransport {
+    fn default() -> Self {
+        Self::reading(RESPONSE_BYTES)
+    }
 }
 
 #[async_trait]
@@ -42,11 +49,11 @@ impl Transport for NetworkTransport {
         let complete = loop {
             match response.chunk().await {
                 Ok(None) => break true,
-                Ok(Some(chunk)) if body.len() + chunk.len() <= RESPONSE_BYTES => {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= self.reads => {
                     body.extend_from_slice(&chunk);
                 }
                 Ok(Some(chunk)) => {
-                    body.extend_from_slice(&chunk.slice(..RESPONSE_BYTES - body.len()));
+                    body.extend_from_slice(&chunk.slice(..self.reads - body.len()));
                     break false;
                 }
                 Err(_) => break false,
@@ -69,6 +76,14 @@ impl Transport for NetworkTransport {
 }
 
 impl NetworkTransport {
+    /// One that reads so many bytes of an answer, for answers that are wanted whole.
+    pub fn reading(bytes: usize) -> Self {
+        Self {
+            clients: Mutex::default(),
+            reads: bytes,
+        }
+    }
+
     /// Whether requests can be made with these settings: files are there, a proxy's URL is one.
     pub fn check(connection: &Connection) -> Result<(), Failure> {
         build(connection).map(drop)

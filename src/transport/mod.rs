@@ -68,7 +68,7 @@ pub enum Proxy {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// The first [`RESPONSE_BYTES`] at most.
+    /// The first [`RESPONSE_BYTES`] at most, from a receiver.
     pub body: Bytes,
     /// The body ended within the limit, in time and without an error.
     pub complete: bool,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::process::{Folder, relay};
 
 /// Runs to the end; answers with the exit code and everything that was printed.
-fn run(folder: &Path, args: &[&str]) -> (i32, String) {
+pub fn run(folder: &Path, args: &[&str]) -> (i32, String) {
     let output = relay(folder).args(args).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (

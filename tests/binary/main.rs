@@ -14,6 +14,7 @@
 
 mod cli;
 mod crash;
+mod explain;
 mod leaks;
 mod lifecycle;
 mod process;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mojito_relay::app::{self, DeliveryOutcome, Past, Question, Ready, SAMPLES};
+use mojito_relay::app::{self, DeliveryOutcome, Past, Question, RECEIPT, Ready, SAMPLES};
 use mojito_relay::clock::Clock as _;
 use mojito_relay::config;
 use mojito_relay::model::EventId;
@@ -59,10 +59,29 @@ const RULES: &str = r#"
     revisions = "latest"
     require = ["result.score"]
     format = "envelope"
+    [destinations.bot]
+    preset = "slack-bot"
+    rate_limit = "none"
+    base_url = "http://bot.test"
+    api_key = "k"
+    with = { channel = "C1" }
+    [destinations.teamtailor]
+    preset = "teamtailor"
+    rate_limit = "none"
+    base_url = "http://teamtailor.test"
+    api_key = "k"
+    with = { user_id = 7 }
+    [destinations.token]
+    url = "http://token.test/in"
+    auth = { oauth2 = { client_id = "a", client_secret = "b", token_url = "http://tokens.test/" } }
     [[routes]]
     name = "everything"
     events = ["*"]
     to = ["raw", "cloud"]
+    [[routes]]
+    name = "up-to-date"
+    events = ["interview.submitted", "interview.failed"]
+    to = ["bot", "teamtailor", "token"]
     [[routes]]
     name = "results"
     from = ["jobmojito"]
@@ -120,6 +139,19 @@ impl Stage {
         relay
             .receivers
             .always("ashby.test", answer(200, r#"{"success":true}"#));
+        for (host, body) in [
+            ("bot.test", format!(r#"{{"ok":true,"ts":"{RECEIPT}"}}"#)),
+            (
+                "teamtailor.test",
+                format!(r#"{{"data":{{"id":"{RECEIPT}"}}}}"#),
+            ),
+            (
+                "tokens.test",
+                r#"{"access_token":"x","token_type":"Bearer","expires_in":3600}"#.to_owned(),
+            ),
+        ] {
+            relay.receivers.always(host, answer(200, &body));
+        }
         let loaded = config::load_text(&inputs_without_a_file(), RULES).unwrap();
         Self {
             relay,

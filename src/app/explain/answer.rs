@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Facts, history};
 use crate::destination::{Shown, Unsendable};
-use crate::expr::FieldPath;
+use crate::expr::{Expression, FieldPath};
 use crate::model::EventType;
 use crate::route::{Clause, Glob, Outcome, Route};
 use crate::store::NewDelivery;
@@ -181,7 +181,7 @@ impl Facts<'_> {
             }
             Clause::Changed => vec![format!("changed = {:?}", event.changed)],
             Clause::When => {
-                let paths = route.when.iter().flat_map(|when| when.looks_at());
+                let paths = route.when.iter().flat_map(Expression::looks_at);
                 paths.map(|path| self.seen(route, &path)).collect()
             }
         }
@@ -252,7 +252,7 @@ fn written(route: &Route, clause: Clause) -> String {
         Clause::First => "first = false".to_owned(),
         Clause::Changed => format!("changed = {:?}", route.changed),
         Clause::When => {
-            let when = route.when.as_ref().map(|when| when.text());
+            let when = route.when.as_ref().map(Expression::text);
             format!("when = {}", when.unwrap_or_default())
         }
     }

@@ -8,8 +8,13 @@ use jiff::Timestamp;
 
 use super::{Question, Unanswerable, facts};
 use crate::app::Ready;
+use crate::destination::Destination;
 use crate::model::{Event, Name};
 use crate::source::Source;
+use crate::store::Receipt;
+
+/// Stands in for what a destination gave back for an earlier revision, such as a note's id.
+pub const RECEIPT: &str = "RECEIPT";
 
 /// An earlier revision.
 #[derive(Clone, Debug)]
@@ -29,7 +34,9 @@ pub enum Fate {
     Waiting,
     /// It is taken for sent, but it may be waiting still.
     SentOrWaiting,
-    /// It was never taken: skipped, dead, superseded, discarded.
+    /// A later revision took its place.
+    Superseded,
+    /// It was never taken: skipped, dead, discarded.
     Never,
 }
 
@@ -64,6 +71,11 @@ impl Past {
         })
     }
 
+    fn taken_by(&self, destination: &Name) -> bool {
+        let fate = self.fate(destination);
+        matches!(fate, Some(Fate::Sent | Fate::SentOrWaiting))
+    }
+
     fn fate(&self, destination: &Name) -> Option<Fate> {
         self.fates.get(destination).copied()
     }
@@ -82,14 +94,18 @@ pub(super) fn since_previous(history: &[Past], event: &Event) -> Before {
     }
 }
 
+/// What the destination has of an earlier revision, where a later one can change it.
+pub(super) fn receipt(history: &[Past], destination: &Destination) -> Option<Receipt> {
+    let took = |past: &Past| past.taken_by(destination.name());
+    (destination.updates() && history.iter().any(took)).then(|| Receipt {
+        value: RECEIPT.to_owned(),
+        scope: destination.receipt_scope().to_owned(),
+    })
+}
+
 /// Since the last revision that the destination took; it has no previous where it took none.
 pub(super) fn since_sent(history: &[Past], event: &Event, destination: &Name) -> Before {
-    let took = |past: &Past| {
-        matches!(
-            past.fate(destination),
-            Some(Fate::Sent | Fate::SentOrWaiting)
-        )
-    };
+    let took = |past: &Past| past.taken_by(destination);
     let Some(at) = history.iter().rposition(took) else {
         return Before {
             payload: None,
@@ -112,6 +128,7 @@ pub(super) fn superseded(history: &[Past], destination: &Name) -> Vec<String> {
     let waits = |past: &Past| match past.fate(destination)? {
         Fate::Waiting => Some(format!("revision {}", past.revision)),
         Fate::SentOrWaiting => Some(format!("revision {}, if it waits still", past.revision)),
+        Fate::Superseded => Some(format!("revision {}, which is superseded", past.revision)),
         Fate::Sent | Fate::Never => None,
     };
     history.iter().filter_map(waits).collect()

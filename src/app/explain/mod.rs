@@ -5,7 +5,7 @@ mod answer;
 mod history;
 
 pub use answer::{Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, RouteAnswer};
-pub use history::{Fate, Past};
+pub use history::{Fate, Past, RECEIPT};
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Ready;
-use crate::destination::{Destination, Revisions, Unsendable};
+use crate::destination::{Destination, Revisions, Token, Unsendable};
 use crate::dispatch::{Terms, request};
 use crate::intake::{Arrival, Plan, Stamp, plan, work};
-use crate::model::{DeliveryId, Event, EventId, Subject};
+use crate::model::{DeliveryId, Event, EventId, Secret, Subject};
 use crate::source::{Body, Malformed, Source};
 use crate::store::{Head, NewDelivery, StoreKey};
 use crate::transport::Outgoing;
@@ -174,6 +174,7 @@ impl Facts<'_> {
         let payloads = (self.question.body.clone(), before.payload);
         let mut work = work(&self.event, delivery, id, payloads);
         work.changed = before.changed;
+        work.receipt = history::receipt(self.question.history, destination);
         let terms = Terms {
             destination,
             with: self.ready.compiled.routes.get(&delivery.route),
@@ -181,7 +182,16 @@ impl Facts<'_> {
             now: self.question.now,
             key: &KEY,
         };
-        request(&terms, &work)
+        let mut request = request(&terms, &work)?;
+        if destination.oauth2().is_some() {
+            // The attempt asks for one: that it will be there is all that can be shown of it.
+            let token = Token {
+                secret: Secret::new("token"),
+                renew_at: self.question.now,
+            };
+            token.apply(&mut request.headers);
+        }
+        Ok(request)
     }
 
     /// What `previous` and `changed` mean to a destination.
