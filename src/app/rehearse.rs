@@ -212,6 +212,8 @@ fn dead(case: &Case<'_>, route: &Route, destination: &Destination) -> Option<Str
         due_at: case.facts.event.received_at,
         skipped: None,
         supersedes: false,
+        settle_by: None,
+        takes_up: false,
     };
     let id = case.facts.event.id.delivery(0);
     match case.facts.request(destination, &delivery, id) {

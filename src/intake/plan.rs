@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Rules;
 use crate::destination::Revisions;
 use crate::model::{DeliveryId, Event, EventId, FieldDigests, plus};
-use crate::route::Chosen;
+use crate::route::{Chosen, Clause};
 use crate::source::{Body, Malformed, Source};
 use crate::store::{AcceptPlan, Head, NewDelivery, Skipped, StoreKey, Work};
 
@@ -163,9 +163,12 @@ fn taken_up(
         let route = rules.routes.iter().find(|route| route.name == one.route);
         new && destination.is_some_and(|destination| destination.required(result).is_ok())
             && route.is_some_and(|route| {
-                route.listens_to(event)
-                    && route.takes(event)
-                    && rules.routes.condition(route, event, result, previous) == Ok(true)
+                let mut clauses = rules
+                    .routes
+                    .clauses(route, event, result, previous)
+                    .into_iter()
+                    .filter(|(clause, _)| !matches!(clause, Clause::First | Clause::Changed));
+                clauses.all(|(_, answer)| answer == Ok(true))
             })
     };
     let chosen = |one: &Skipped| Chosen {

@@ -159,7 +159,7 @@ async fn a_newer_schema_is_refused_with_both_numbers() {
         opened,
         Err(StoreError::Newer {
             found: 99,
-            known: 1
+            known: 2
         })
     ));
     home.leave().await;
