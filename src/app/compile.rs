@@ -1,9 +1,10 @@
 //! From settings to what works: destinations compiled, rules and lanes put together.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Finding, Loaded, Locator};
+use crate::config::{Config, Finding, Inputs, Loaded, Locator};
 use crate::destination::{Destination, Fault, Settings};
 use crate::dispatch::{LaneSpec, RouteValues};
 use crate::intake::Rules;
@@ -26,6 +27,9 @@ pub struct Ready {
     pub compiled: Compiled,
     pub warnings: Vec<Finding>,
     pub locator: Locator,
+    pub inputs: Inputs,
+    /// Every file that it was made from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Compiles templates and response rules. Everything that is wrong comes back at once.
@@ -34,6 +38,8 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         mut config,
         warnings,
         locator,
+        inputs,
+        files,
     } = loaded;
     let mut findings = Vec::new();
     let mut lanes = Vec::new();
@@ -87,6 +93,8 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         compiled,
         warnings,
         locator,
+        inputs,
+        files,
     })
 }
 

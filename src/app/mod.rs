@@ -8,6 +8,8 @@ mod rehearse;
 mod reload;
 mod samples;
 mod trials;
+mod watch;
+mod wires;
 
 pub use compile::{Compiled, Ready, compile};
 pub use explain::{
@@ -19,8 +21,8 @@ pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, Samples, edited, sample};
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -33,16 +35,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreSettings, StoreUrl};
-use crate::dispatch::{Bench, Dispatcher, Handle, Tokens};
-use crate::doorbell::{Doorbell, doorbell};
-use crate::http::admin::{Admin, InForce};
+use crate::dispatch::Dispatcher;
+use crate::doorbell::doorbell;
+use crate::http::admin::InForce;
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
-use crate::intake::{Intake, Parts as IntakeParts};
+use crate::intake::Intake;
 use crate::model::{Name, plus};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry};
 use crate::transport::{NetworkTransport, Transport};
+use wires::Wires;
 
 /// Rings that may wait for the lanes before they are told to look into the store instead.
 const RINGS: usize = 4096;
@@ -162,7 +165,11 @@ impl Relay {
     /// Builds everything and sets it to work.
     pub async fn start(ready: Ready, parts: Parts) -> Result<Self, StartError> {
         let Ready {
-            config, compiled, ..
+            config,
+            compiled,
+            inputs,
+            files,
+            ..
         } = ready;
         let address = |listener: &TcpListener| {
             listener.local_addr().map_err(|error| StartError::Listen {
@@ -182,33 +189,23 @@ impl Relay {
         let (tasks, attempts) = (TaskTracker::new(), TaskTracker::new());
         let (bell, listener) = doorbell(RINGS);
         let (dispatcher, lanes) =
-            Dispatcher::new(bench(&parts), listener, fork(), attempts.clone());
+            Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
         let wires = Wires {
             bell,
             lanes,
             certificates,
-            in_force: Arc::new(ArcSwap::from_pointee(InForce {
-                hash: config.hash.clone(),
-                generation: 1,
-                loaded_at: parts.clock.now(),
-                sources: source_names(&compiled),
-            })),
+            in_force: Arc::new(ArcSwap::from_pointee(first(&config, &compiled, &parts))),
             draining: Arc::default(),
         };
-        let intake = IntakeParts {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
-            doorbell: wires.bell.clone(),
-            telemetry: parts.telemetry.clone(),
-            tasks: tasks.clone(),
-            random: Mutex::new(fork()),
-            max_waiting: config.store.max_waiting,
-        };
+        let waiting = (fork(), config.store.max_waiting);
+        let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));
+        let reloader = wires.reloader((&config, inputs, files), &parts, intake.clone());
+        let reloader = Arc::new(reloader);
         let mut relay = Self {
             ingress,
             admin,
-            reloader: Arc::new(wires.reloader(&config, &parts, intake.clone())),
+            reloader,
             grace: config.server.shutdown_grace,
             running: JoinSet::new(),
             tasks,
@@ -227,12 +224,17 @@ impl Relay {
             .await;
         opened.map_err(|_| StoreError::Closed)?;
         relay.open_doors(&config, parts, (intake, wires));
+        if config.watch {
+            let watching = (relay.reloader.clone(), relay.clock.clone());
+            let stop = relay.stop.lanes.clone();
+            relay.spawn("watch", watch::watch(watching.0, watching.1, stop));
+        }
         relay.telemetry.metrics.reloaded(relay.clock.now(), true);
         Ok(relay)
     }
 
     fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
-        let office = wires.office(config, &parts);
+        let office = wires.office(config, &parts, self.reloader.clone());
         let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
         let door = Arc::new(Ingress::new(
             &config.server,
@@ -321,50 +323,14 @@ impl Relay {
     }
 }
 
-/// What the rooms above the lanes are tied together with.
-struct Wires {
-    bell: Doorbell,
-    lanes: Handle,
-    certificates: Option<Arc<Certificates>>,
-    in_force: Arc<ArcSwap<InForce>>,
-    draining: Arc<AtomicBool>,
-}
-
-impl Wires {
-    fn office(&self, config: &Config, parts: &Parts) -> Admin {
-        Admin {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
-            telemetry: parts.telemetry.clone(),
-            lanes: self.lanes.clone(),
-            doorbell: self.bell.clone(),
-            token: config.admin.token.clone(),
-            in_force: self.in_force.clone(),
-            draining: self.draining.clone(),
-        }
-    }
-
-    fn reloader(&self, config: &Config, parts: &Parts, intake: Arc<Intake>) -> Reloader {
-        Reloader {
-            fixed: reload::Fixed::of(config),
-            intake,
-            lanes: self.lanes.clone(),
-            certificates: self.certificates.clone(),
-            transport: parts.transport.clone(),
-            telemetry: parts.telemetry.clone(),
-            clock: parts.clock.clone(),
-            in_force: self.in_force.clone(),
-        }
-    }
-}
-
-fn bench(parts: &Parts) -> Bench {
-    Bench {
-        store: parts.store.clone(),
-        transport: parts.transport.clone(),
-        clock: parts.clock.clone(),
-        telemetry: parts.telemetry.clone(),
-        tokens: Tokens::default(),
+/// The configuration that a relay starts with.
+fn first(config: &Config, compiled: &Compiled, parts: &Parts) -> InForce {
+    InForce {
+        hash: config.hash.clone(),
+        generation: 1,
+        loaded_at: parts.clock.now(),
+        sources: source_names(compiled),
+        last_reload: None,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Changing the configuration of a relay at work: all that can fail comes first, then one swap.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 
 use super::{Ready, compile, source_names};
 use crate::clock::Clock;
 use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
 use crate::dispatch::Handle;
-use crate::http::admin::InForce;
+use crate::http::admin::{InForce, LastReload, Reload};
 use crate::http::{AdminSettings, Certificates, ServerSettings};
 use crate::intake::Intake;
 use crate::telemetry::Telemetry;
@@ -21,6 +23,11 @@ pub fn load(inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
 
 /// Puts another configuration in force.
 pub struct Reloader {
+    /// One reload at a time.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) inputs: Inputs,
+    /// What the configuration in force was made from.
+    pub(super) files: Mutex<Vec<PathBuf>>,
     pub(super) fixed: Fixed,
     pub(super) intake: Arc<Intake>,
     pub(super) lanes: Handle,
@@ -53,16 +60,44 @@ impl Fixed {
 
 impl Reloader {
     /// Reads the configuration again and puts it in force, or says why not: then nothing has changed.
-    pub async fn reload(&self, inputs: &Inputs) -> Result<(), Vec<Finding>> {
+    /// `why` is who asked for it, for the log.
+    pub async fn reload(&self, why: &str) -> Result<(), Vec<Finding>> {
+        let _turn = self.turn.lock().await;
         let now = self.clock.now();
-        let outcome = self.prepare(inputs);
-        let ready = match outcome {
-            Ok(ready) => ready,
-            Err(findings) => {
-                self.telemetry.metrics.reloaded(now, false);
-                return Err(findings);
+        let outcome = match self.prepare() {
+            Ok(ready) => {
+                self.put_in_force(ready).await;
+                Ok(())
             }
+            Err(findings) => Err(findings),
         };
+        self.telemetry.metrics.reloaded(now, outcome.is_ok());
+        let errors = outcome.as_ref().err().into_iter().flatten();
+        let errors = errors.filter(|finding| finding.is_error());
+        let errors: Vec<String> = errors.map(ToString::to_string).collect();
+        for error in &errors {
+            tracing::error!("{error}");
+        }
+        if errors.is_empty() {
+            tracing::info!(why, "configuration reloaded");
+        } else {
+            tracing::error!(
+                why,
+                "configuration not reloaded: the one before stays in force"
+            );
+        }
+        let reload = LastReload { at: now, errors };
+        let in_force = InForce {
+            last_reload: Some(reload),
+            ..InForce::clone(&self.in_force.load())
+        };
+        self.in_force.store(Arc::new(in_force));
+        outcome
+    }
+
+    async fn put_in_force(&self, ready: Ready) {
+        let now = self.clock.now();
+        *self.files.lock().expect("nothing panics in here") = ready.files;
         self.transport.reload();
         let sources = source_names(&ready.compiled);
         self.intake.swap_rules(ready.compiled.rules);
@@ -81,14 +116,18 @@ impl Reloader {
             generation,
             loaded_at: now,
             sources,
+            last_reload: None,
         }));
-        self.telemetry.metrics.reloaded(now, true);
-        Ok(())
+    }
+
+    /// Every file that the configuration in force was made from.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.lock().expect("nothing panics in here").clone()
     }
 
     /// Everything that can fail. The certificate comes last: it takes effect as soon as it was read.
-    fn prepare(&self, inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
-        let ready = load(inputs)?;
+    fn prepare(&self) -> Result<Ready, Vec<Finding>> {
+        let ready = load(&self.inputs)?;
         let findings = self.needs_restart(&ready);
         if !findings.is_empty() {
             return Err(findings);
@@ -121,5 +160,16 @@ impl Reloader {
                     .hint(hint)
             })
             .collect()
+    }
+}
+
+#[async_trait]
+impl Reload for Reloader {
+    async fn reload(&self) -> Result<(), Vec<String>> {
+        let outcome = Self::reload(self, "asked for by the API").await;
+        outcome.map_err(|findings| {
+            let errors = findings.iter().filter(|finding| finding.is_error());
+            errors.map(ToString::to_string).collect()
+        })
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Global, complain, logging, unusable};
 use crate::app::{self, Ended, Parts, Ready, Relay};
-use crate::config::{Inputs, Secrets};
+use crate::config::Secrets;
 
 /// The signals that a relay listens to.
 struct Signals {
@@ -39,7 +39,8 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         tokio::select! {
             heard = signals.next() => match heard {
                 Heard::End => break,
-                Heard::Reload => reload(&relay, &inputs).await,
+                // What came of it is in the log.
+                Heard::Reload => drop(relay.reloader.reload("SIGHUP").await),
             },
             name = relay.broken() => {
                 tracing::error!(task = name, "a task ended unexpectedly: the relay ends, too");
@@ -88,18 +89,6 @@ async fn start(ready: Ready) -> anyhow::Result<Relay> {
         telemetry,
     };
     Ok(Relay::start(ready, parts).await?)
-}
-
-async fn reload(relay: &Relay, inputs: &Inputs) {
-    match relay.reloader.reload(inputs).await {
-        Ok(()) => tracing::info!("configuration reloaded"),
-        Err(findings) => {
-            for finding in findings.iter().filter(|finding| finding.is_error()) {
-                tracing::error!("{finding}");
-            }
-            tracing::error!("configuration not reloaded: the one before stays in force");
-        }
-    }
 }
 
 impl Signals {

@@ -57,6 +57,13 @@ pub struct Inputs {
     pub secrets: Secrets,
 }
 
+/// Environment and flags can hold secrets.
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inputs({})", self.file.display())
+    }
+}
+
 /// Whether secret references are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
@@ -72,6 +79,8 @@ pub struct Config {
     pub admin: AdminSettings,
     pub store: StoreSettings,
     pub log: LogSettings,
+    /// A change of one of [`Loaded::files`] is to take effect by itself.
+    pub watch: bool,
     /// In the order of the file, as are destinations and routes.
     pub sources: Vec<Source>,
     pub destinations: Vec<(Settings, LaneSettings)>,
@@ -93,6 +102,10 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
     /// For findings about what is compiled from this later: templates and response rules.
     pub locator: Locator,
+    /// What it was made from, to make it again.
+    pub inputs: Inputs,
+    /// Every file that was read for it: the relay.toml, secrets, certificates.
+    pub files: Vec<PathBuf>,
 }
 
 /// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
@@ -124,12 +137,16 @@ pub fn load_text(inputs: &Inputs, text: &str) -> Result<Loaded, Vec<Finding>> {
     let settled = layers.settled(&locator);
     let config = read(&reading, &settled, inputs, text);
     warn_of_substitutions(&reading, "", &layers.own);
+    let mut files = vec![inputs.file.clone()];
+    files.extend(reading.files());
     let findings = reading.into_findings();
     match config {
         Some(config) if !findings.iter().any(Finding::is_error) => Ok(Loaded {
             config,
             warnings: findings,
             locator,
+            inputs: inputs.clone(),
+            files,
         }),
         _ => Err(findings),
     }
@@ -152,7 +169,7 @@ struct Settled {
 impl Layers {
     fn settled(&self, locator: &Locator) -> Settled {
         let fixed = Value::Object(
-            ["server", "admin", "store", "log"]
+            ["server", "admin", "store", "log", "reload"]
                 .map(|section| (section.to_owned(), self.defaults[section].clone()))
                 .into_iter()
                 .collect(),
@@ -205,6 +222,8 @@ fn read<'a>(
     let store = store.and_then(|table| server::store(&table));
     let log = root.table("log", &schema::LOG);
     let log = log.and_then(|table| server::log(&table));
+    let reload = root.table("reload", &schema::RELOAD);
+    let watch = reload.and_then(|table| table.leaf("watch", form::SWITCH));
     let exposed = listen.is_some_and(|listen| !listen.ip().is_loopback());
     let known = Known {
         sources: read_sources(reading, settled, exposed),
@@ -221,6 +240,7 @@ fn read<'a>(
         admin: admin?,
         store: store?,
         log: log?,
+        watch: watch?,
         sources: sources.collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,

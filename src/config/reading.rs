@@ -2,7 +2,7 @@
 //! names every mistake.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
@@ -22,6 +22,7 @@ pub(super) struct Reading<'a> {
     pub(super) environment: BTreeMap<&'a str, &'a str>,
     pub(super) secrets: Secrets,
     findings: RefCell<Vec<Finding>>,
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// One table of it.
@@ -46,11 +47,22 @@ impl<'a> Reading<'a> {
             environment,
             secrets,
             findings: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
     pub(super) fn report(&self, finding: Finding) {
         self.findings.borrow_mut().push(finding);
+    }
+
+    /// Remembers that what is read depends on this file.
+    pub(super) fn depends_on(&self, file: &str) {
+        self.files.borrow_mut().insert(PathBuf::from(file));
+    }
+
+    /// Every file that what was read depends on.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().iter().cloned().collect()
     }
 
     pub(super) fn has_error(&self, key: &str) -> bool {
@@ -279,7 +291,9 @@ impl<'a> Table<'a> {
     /// The path of a file that can be read, relative to the working directory. Files of certificates
     /// and keys are secrets in this: without secrets they are not looked at.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
-        let path = PathBuf::from(self.leaf(key, form::TEXT)?);
+        let path = self.leaf(key, form::TEXT)?;
+        self.reading.depends_on(&path);
+        let path = PathBuf::from(path);
         if self.reading.secrets == Secrets::Read
             && let Err(error) = std::fs::read(&path)
         {

@@ -172,6 +172,7 @@ impl<'a> Reading<'a> {
             return self.sound(key, &whose, value, kind);
         }
         let path = path?;
+        self.depends_on(&path);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let text = text.trim_end_matches(['\n', '\r']);

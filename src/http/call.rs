@@ -44,6 +44,8 @@ pub enum AdminCall {
     Delivery(DeliveryId),
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
+    /// `POST /api/v1/reload`
+    Reload,
     /// `POST /api/v1/destinations/{name}/pause`
     Pause(Name),
     /// `POST /api/v1/destinations/{name}/resume`
@@ -109,6 +111,7 @@ impl AdminCall {
         let parts = [segments.next(), segments.next(), segments.next()];
         match (parts, segments.next()) {
             ([Some("status"), None, None], None) => Some(Self::Status),
+            ([Some("reload"), None, None], None) => Some(Self::Reload),
             ([Some("events"), None, None], None) => Some(Self::Events),
             ([Some("events"), Some(id), None], None) => id.parse().ok().map(Self::Event),
             ([Some("deliveries"), None, None], None) => Some(Self::Deliveries),
@@ -128,7 +131,7 @@ impl AdminCall {
 
     const fn methods(&self) -> &'static str {
         match self {
-            Self::Replay(_) | Self::Pause(_) | Self::Resume(_) => POST,
+            Self::Replay(_) | Self::Reload | Self::Pause(_) | Self::Resume(_) => POST,
             _ => READ,
         }
     }

@@ -44,7 +44,7 @@ impl Section {
 type Lazy = LazyLock<Section>;
 
 pub static ROOT: Lazy = Lazy::new(|| {
-    let later = &["reload", "alerts", "presets_dir"];
+    let later = &["alerts", "presets_dir"];
     Section::of::<server::Root>("", later)
 });
 pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
@@ -52,6 +52,7 @@ pub static SERVER_TLS: Lazy = Lazy::new(|| Section::of::<server::ServerTls>("ser
 pub static ADMIN: Lazy = Lazy::new(|| Section::of::<server::Admin>("admin", &[]));
 pub static STORE: Lazy = Lazy::new(|| Section::of::<server::Store>("store", &["keep"]));
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
+pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
 pub static SOURCE: Lazy = Lazy::new(|| {
     let later = &["minimise", "silent_after", "stuck_after"];
     Section::of::<sources::Source>("sources.*", later)
@@ -94,6 +95,7 @@ pub static SECTIONS: &[&Lazy] = &[
     &ADMIN,
     &STORE,
     &LOG,
+    &RELOAD,
     &SOURCE,
     &PICK,
     &AUTH,

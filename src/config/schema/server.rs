@@ -22,6 +22,8 @@ pub struct Root {
     pub store: Option<Store>,
     /// What is written to standard error.
     pub log: Option<Log>,
+    /// When the configuration is read again.
+    pub reload: Option<Reload>,
     /// Who posts to /hooks/NAME.
     #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9_-]{1,64}$" }))]
     pub sources: Option<BTreeMap<String, Source>>,
@@ -70,6 +72,14 @@ pub struct ServerTls {
     pub cert: Text,
     /// Its key, a PEM file.
     pub key: Text,
+}
+
+/// `[reload]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Reload {
+    /// Whether a change of relay.toml, or of a file that it names, takes effect by itself, within 2 seconds.
+    pub watch: Option<bool>,
 }
 
 /// `[admin]`

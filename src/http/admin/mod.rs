@@ -41,6 +41,14 @@ pub struct Admin {
     pub in_force: Arc<ArcSwap<InForce>>,
     /// Set when the relay begins to shut down.
     pub draining: Arc<AtomicBool>,
+    pub reload: Arc<dyn Reload>,
+}
+
+/// Reads the configuration again.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// Puts it in force; or says what is wrong with it, and then nothing has changed.
+    async fn reload(&self) -> Result<(), Vec<String>>;
 }
 
 /// Which configuration is in force.
@@ -53,6 +61,16 @@ pub struct InForce {
     pub loaded_at: Timestamp,
     #[serde(skip)]
     pub sources: Vec<Name>,
+    #[serde(skip)]
+    pub last_reload: Option<LastReload>,
+}
+
+/// What came of the last reload.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastReload {
+    pub at: Timestamp,
+    /// Empty where it is in force now; else what is wrong, in the words of `relay check`.
+    pub errors: Vec<String>,
 }
 
 type Answer = Result<Response<Reply>, AdminProblem>;
@@ -105,6 +123,7 @@ impl Admin {
                 let body = read_body(body, limits, &BodyBudget::new(MAX_BODY)).await?;
                 self.replay(id, &query::replay(&body.bytes)?).await
             }
+            AdminCall::Reload => self.reload().await,
             AdminCall::Pause(name) => self.pause(&name, true).await,
             AdminCall::Resume(name) => self.pause(&name, false).await,
         }
@@ -250,6 +269,20 @@ impl Admin {
             Replayed::NoPayload => {
                 conflict("The payload is gone: there is nothing to send.".to_owned())
             }
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        match self.reload.reload().await {
+            Ok(()) => {
+                let in_force = self.in_force.load();
+                Ok(json(
+                    &serde_json::json!({ "config": { "hash": in_force.hash, "generation": in_force.generation } }),
+                ))
+            }
+            Err(errors) => Err(AdminProblem::Unprocessable {
+                detail: errors.join("\n").into(),
+            }),
         }
     }
 

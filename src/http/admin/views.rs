@@ -147,6 +147,7 @@ pub(super) fn status(in_force: &InForce, snapshot: &Snapshot, tallies: &[Tally])
         "version": env!("CARGO_PKG_VERSION"),
         "config": { "hash": in_force.hash, "generation": in_force.generation },
         "loaded_at": in_force.loaded_at,
+        "last_reload": in_force.last_reload,
         "counts": counts,
         "sources": in_force.sources.iter().map(|name| &**name).collect::<Vec<&str>>(),
         "destinations": destinations,

@@ -1,0 +1,92 @@
+//! Which room gets what: the ends that are tied together when a relay is built.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use rand::Rng;
+use tokio_util::task::TaskTracker;
+
+use super::{Parts, Reloader, reload};
+use crate::config::{Config, Inputs};
+use crate::dispatch::{Bench, Handle, Tokens};
+use crate::doorbell::Doorbell;
+use crate::http::Certificates;
+use crate::http::admin::{Admin, InForce};
+use crate::intake::{Intake, Parts as IntakeParts};
+
+/// What the rooms above the lanes are tied together with.
+pub(super) struct Wires {
+    pub(super) bell: Doorbell,
+    pub(super) lanes: Handle,
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) in_force: Arc<ArcSwap<InForce>>,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+impl Wires {
+    pub(super) fn office(&self, config: &Config, parts: &Parts, reload: Arc<Reloader>) -> Admin {
+        Admin {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            telemetry: parts.telemetry.clone(),
+            lanes: self.lanes.clone(),
+            doorbell: self.bell.clone(),
+            token: config.admin.token.clone(),
+            in_force: self.in_force.clone(),
+            draining: self.draining.clone(),
+            reload,
+        }
+    }
+
+    pub(super) fn reloader(
+        &self,
+        (config, inputs, files): (&Config, Inputs, Vec<PathBuf>),
+        parts: &Parts,
+        intake: Arc<Intake>,
+    ) -> Reloader {
+        Reloader {
+            turn: tokio::sync::Mutex::default(),
+            inputs,
+            files: Mutex::new(files),
+            fixed: reload::Fixed::of(config),
+            intake,
+            lanes: self.lanes.clone(),
+            certificates: self.certificates.clone(),
+            transport: parts.transport.clone(),
+            telemetry: parts.telemetry.clone(),
+            clock: parts.clock.clone(),
+            in_force: self.in_force.clone(),
+        }
+    }
+}
+
+/// What attempts work with.
+pub(super) fn bench(parts: &Parts) -> Bench {
+    Bench {
+        store: parts.store.clone(),
+        transport: parts.transport.clone(),
+        clock: parts.clock.clone(),
+        telemetry: parts.telemetry.clone(),
+        tokens: Tokens::default(),
+    }
+}
+
+/// What an intake works with.
+pub(super) fn intake(
+    parts: &Parts,
+    bell: &Doorbell,
+    tasks: &TaskTracker,
+    (random, max_waiting): (Box<dyn Rng + Send>, u64),
+) -> IntakeParts {
+    IntakeParts {
+        store: parts.store.clone(),
+        clock: parts.clock.clone(),
+        doorbell: bell.clone(),
+        telemetry: parts.telemetry.clone(),
+        tasks: tasks.clone(),
+        random: Mutex::new(random),
+        max_waiting,
+    }
+}
