@@ -1,6 +1,11 @@
 //! What `relay check --online` looks at, over real sockets: hosts, certificates, the store's place, and
 //! Slack's auth.test. Nothing else is sent, and no secret or path is told.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a server of a test ends with its runtime"
+)]
+
 use mojito_relay::app::{Look, compile, look_online};
 use mojito_relay::config;
 use tokio::io::AsyncReadExt as _;

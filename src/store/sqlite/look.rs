@@ -63,6 +63,6 @@ fn folder_of(path: &Path) -> PathBuf {
         let here = folder.as_os_str().is_empty();
         if here { Path::new(".") } else { folder }
     });
-    let mut there = folders.filter(|folder| folder.is_dir());
+    let mut there = folders.filter(|folder| folder.exists());
     there.next().unwrap_or(Path::new(".")).to_owned()
 }
