@@ -3,6 +3,7 @@
 
 mod compile;
 mod explain;
+mod online;
 mod reach;
 mod rehearse;
 mod reload;
@@ -16,6 +17,7 @@ pub use explain::{
     Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
     RECEIPT, RouteAnswer, Unanswerable, explain,
 };
+pub use online::{Look, look_online};
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, Samples, edited, sample};

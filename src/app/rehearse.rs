@@ -210,9 +210,9 @@ fn dead(case: &Case<'_>, route: &Route, destination: &Destination) -> Option<Str
         destination: destination.name().clone(),
         route: route.name.clone(),
         due_at: case.facts.event.received_at,
+        settle_by: None,
         skipped: None,
         supersedes: false,
-        settle_by: None,
         takes_up: false,
     };
     let id = case.facts.event.id.delivery(0);

@@ -234,9 +234,14 @@ fn destinations(
             lines.push(format!("{name}: no route leads there"));
         }
     }
-    lines.extend(
-        surplus.map(|(name, delivery)| decided(name, "sent", explanation, &delivery.route)),
-    );
+    lines.extend(surplus.map(|(name, delivery)| {
+        if delivery.takes_up {
+            return format!(
+                "{name}: sent, for an earlier revision was skipped for want of a field"
+            );
+        }
+        decided(name, "sent", explanation, &delivery.route)
+    }));
     if lines.is_empty() {
         return lines;
     }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{BAD_CONFIGURATION, Global, say};
-use crate::app::{self, rehearse};
+use crate::app::{self, Look, Ready, rehearse};
 use crate::config::{Finding, Secrets};
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(super) struct CheckArgs {
     /// Take warnings for errors: exit 78 if there is one
     #[arg(long)]
     deny_warnings: bool,
+    /// Look at hosts, certificates and the store too, and ask Slack whether it knows a bot; nothing is delivered
+    #[arg(long, conflicts_with = "no_secrets")]
+    online: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -34,7 +37,17 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> {
+/// What a check came to.
+#[derive(Default)]
+struct Checked {
+    findings: Vec<Finding>,
+    /// What was looked through, in words; empty where nothing could be.
+    done: String,
+    tests_passed: usize,
+    online: Vec<Look>,
+}
+
+pub(super) async fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> {
     let secrets = if args.no_secrets {
         Secrets::Skip
     } else {
@@ -51,59 +64,88 @@ pub(super) fn run(global: &Global, args: CheckArgs) -> anyhow::Result<ExitCode> 
             .flags
             .push(("samples_dir".to_owned(), folder.to_owned()));
     }
-    let (findings, done, passed) = match app::load(&inputs) {
-        Err(findings) => (findings, String::new(), 0),
-        Ok(ready) => {
-            let rehearsal = rehearse(&ready, app::system_clock().now());
-            let rules = &ready.compiled.rules;
-            let tests = match rehearsal.passed {
-                0 => String::new(),
-                passed => format!("; {} passed", count(passed, "test")),
-            };
-            let done = format!(
-                "{}: {}, {}, {}; {} rendered from samples{tests}",
-                inputs.file.display(),
-                count(rules.sources.len(), "source"),
-                count(rules.destinations.len(), "destination"),
-                count(rules.routes.iter().count(), "route"),
-                count(rehearsal.rendered, "message"),
-            );
-            (
-                ready
-                    .warnings
-                    .iter()
-                    .cloned()
-                    .chain(rehearsal.findings)
-                    .collect(),
-                done,
-                rehearsal.passed,
-            )
-        }
+    let checked = match app::load(&inputs) {
+        Err(findings) => Checked {
+            findings,
+            ..Checked::default()
+        },
+        Ok(ready) => Checked::of(&ready, args.online).await,
     };
-    let errors = findings.iter().filter(|finding| finding.is_error()).count();
-    let ok = errors == 0 && (findings.is_empty() || !args.deny_warnings);
+    let errors = checked.findings.iter().filter(|one| one.is_error()).count();
+    let sound = errors == 0 && (checked.findings.is_empty() || !args.deny_warnings);
+    let reached = checked.online.iter().all(|look| look.ok);
     match args.format {
-        Format::Json => say(json!({ "ok": ok, "tests_passed": passed, "findings": findings })),
-        Format::Text => tell(&findings, errors, &done),
+        Format::Json => say(json!({
+            "ok": sound && reached,
+            "tests_passed": checked.tests_passed,
+            "findings": checked.findings,
+            "online": checked.online,
+        })),
+        Format::Text => tell(&checked, errors),
     }
-    Ok(if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(BAD_CONFIGURATION)
+    Ok(match (sound, reached) {
+        (false, _) => ExitCode::from(BAD_CONFIGURATION),
+        (true, false) => ExitCode::FAILURE,
+        (true, true) => ExitCode::SUCCESS,
     })
 }
 
-fn tell(findings: &[Finding], errors: usize, done: &str) {
-    findings.iter().for_each(say);
-    if !done.is_empty() {
-        say(done);
+impl Checked {
+    async fn of(ready: &Ready, online: bool) -> Self {
+        let rehearsal = rehearse(ready, app::system_clock().now());
+        let rules = &ready.compiled.rules;
+        let tests = match rehearsal.passed {
+            0 => String::new(),
+            passed => format!("; {} passed", count(passed, "test")),
+        };
+        let done = format!(
+            "{}: {}, {}, {}; {} rendered from samples{tests}",
+            ready.config.file.display(),
+            count(rules.sources.len(), "source"),
+            count(rules.destinations.len(), "destination"),
+            count(rules.routes.iter().count(), "route"),
+            count(rehearsal.rendered, "message"),
+        );
+        let warnings = ready.warnings.iter().cloned();
+        Self {
+            findings: warnings.chain(rehearsal.findings).collect(),
+            done,
+            tests_passed: rehearsal.passed,
+            online: if online {
+                app::look_online(ready, &*app::network()).await
+            } else {
+                Vec::new()
+            },
+        }
     }
-    let warnings = findings.len() - errors;
-    say(match (errors, warnings) {
+}
+
+fn tell(checked: &Checked, errors: usize) {
+    checked.findings.iter().for_each(say);
+    for look in &checked.online {
+        let mark = if look.ok { "ok   " } else { "FAILS" };
+        let whose = match look.destinations.as_slice() {
+            [] => String::new(),
+            names => format!(" ({})", names.join(", ")),
+        };
+        say(format_args!("{mark} {}{whose}: {}", look.what, look.words));
+    }
+    if !checked.done.is_empty() {
+        say(&checked.done);
+    }
+    let warnings = checked.findings.len() - errors;
+    let unreached = checked.online.iter().filter(|look| !look.ok).count();
+    let online = match unreached {
+        0 => String::new(),
+        many => format!(", {many} not as needed online"),
+    };
+    let verdict = match (errors, warnings) {
+        (0, 0) if unreached > 0 => "0 errors".to_owned(),
         (0, 0) => "ok".to_owned(),
         (0, _) => format!("ok, with {}", count(warnings, "warning")),
         _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
-    });
+    };
+    say(format_args!("{verdict}{online}"));
 }
 
 fn count(number: usize, thing: &str) -> String {

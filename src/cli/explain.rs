@@ -269,6 +269,12 @@ fn tell_delivery(delivery: &DeliveryAnswer) {
     for superseded in &delivery.supersedes {
         say(format_args!("  takes the place of {superseded}"));
     }
+    if delivery.takes_up {
+        say("  an earlier revision was skipped for a field that is there now");
+    }
+    if let Some(wait) = &delivery.settles {
+        say(format_args!("  waits {wait} for further revisions"));
+    }
     match &delivery.outcome {
         DeliveryOutcome::Skipped { reason } => say(format_args!("  skipped: {reason}")),
         DeliveryOutcome::Dead { reason } => say(format_args!("  dead: {reason}")),

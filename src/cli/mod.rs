@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(&cli.global).await,
-            Command::Check(args) => check::run(&cli.global, args),
+            Command::Check(args) => check::run(&cli.global, args).await,
             Command::Explain(args) => explain::run(&cli.global, &args).await,
             Command::Send(args) => send::run(&cli.global, args).await,
             Command::Sink(args) => sink::run(args).await,

@@ -165,9 +165,11 @@ impl StoredEvent {
                 "delivered" => Fate::Sent,
                 "waiting" | "sending" => Fate::Waiting,
                 "superseded" => Fate::Superseded,
+                "skipped" => Fate::Skipped,
                 _ => Fate::Never,
             };
-            (Name::from(delivery.destination.as_str()), fate)
+            let route = Name::from(delivery.route.as_str());
+            (Name::from(delivery.destination.as_str()), (route, fate))
         };
         Ok(Past {
             revision: self.revision,

@@ -5,6 +5,7 @@ mod body;
 mod call;
 mod fault;
 mod headers;
+mod identity;
 mod judge;
 mod key;
 mod oauth2;

@@ -126,7 +126,7 @@ fn build(connection: &Connection) -> Result<Client, Failure> {
         .map_err(|_| settings("the HTTP client cannot be built from these settings"))
 }
 
-fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
+pub(super) fn tls(connection: &Connection) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

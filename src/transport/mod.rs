@@ -1,8 +1,10 @@
 //! Sending a request and reading what comes back, behind a trait so that tests can script it.
 
 mod client;
+mod probe;
 
 pub use client::NetworkTransport;
+pub use probe::{Reached, probe};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -171,3 +171,24 @@ fn own_samples_are_explained_and_checked_by_name() {
     assert_eq!(code, 78, "{text}");
     assert!(text.contains("relay.tests.toml:1: tests[0]"), "{text}");
 }
+
+#[test]
+fn check_online_names_what_cannot_be_reached_and_fails_without_calling_the_file_bad() {
+    let folder = Folder::new(&RULES.replace("{ env = \"UNSET_IN_THIS_TEST\" }", "\"x\""));
+    folder.write("token", "the-token");
+    let (code, text) = run(folder.path(), &["check", "--online"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("FAILS 127.0.0.1:1 (ats, newest): cannot connect"),
+        "{text}"
+    );
+    assert!(
+        text.contains("ok    store data/relay.db: can be made; "),
+        "{text}"
+    );
+    assert!(text.contains("1 not as needed online"), "{text}");
+    assert_eq!(
+        run(folder.path(), &["check", "--online", "--no-secrets"]).0,
+        2
+    );
+}

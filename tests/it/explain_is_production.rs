@@ -130,7 +130,6 @@ struct Stage {
     relay: TestRelay,
     ready: Ready,
     seen: usize,
-    ended: usize,
 }
 
 impl Stage {
@@ -157,7 +156,6 @@ impl Stage {
             relay,
             ready: app::compile(loaded, true).unwrap(),
             seen: 0,
-            ended: 0,
         }
     }
 
@@ -169,21 +167,17 @@ impl Stage {
     async fn happens(&mut self, source: &str, body: &str) -> (EventId, Ends) {
         let receipt = self.relay.post(source, body.to_owned()).await.json();
         let id = receipt["id"].as_str().unwrap();
-        self.ended += usize::try_from(receipt["deliveries"].as_u64().unwrap()).unwrap();
-        let enough = self.ended;
-        let ends = |log: &[Happening]| {
-            let other =
-                |one: &&Happening| !matches!(one, Happening::Event(_) | Happening::Lane { .. });
-            log.iter().filter(other).count()
-        };
+        let id: EventId = id.parse().unwrap();
+        let enough = receipt["deliveries"].as_u64().unwrap();
+        let ends = |log: &[Happening]| log.iter().filter(|one| ends(one, id)).count();
         self.relay
-            .until("every end", |log| ends(log) >= enough)
+            .until("every end", |log| ends(log) as u64 >= enough)
             .await;
         let seen = self.relay.receivers.seen().split_off(self.seen);
         self.seen += seen.len();
         if receipt["duplicate"] == true {
             assert!(seen.is_empty());
-            return (id.parse().unwrap(), Ends::new());
+            return (id, Ends::new());
         }
         let path = format!("/api/v1/deliveries?event={id}");
         let listed = self.relay.get(&path).await.json();
@@ -196,7 +190,7 @@ impl Stage {
             };
             (name.to_owned(), end)
         });
-        (id.parse().unwrap(), ends.collect())
+        (id, ends.collect())
     }
 
     fn shown(&self, name: &str, seen: &[Request]) -> String {
@@ -239,6 +233,15 @@ impl Stage {
             history = vec![Past::supposed(&self.ready, &through, &bytes, self.now()).unwrap()];
         }
         compared
+    }
+}
+
+/// Whether it is the end of a delivery of this event.
+fn ends(happening: &Happening, event: EventId) -> bool {
+    match happening {
+        Happening::Attempt(attempted) => attempted.event == event,
+        Happening::Delivery { delivery, .. } => delivery.event == event,
+        _ => false,
     }
 }
 

@@ -19,6 +19,7 @@ mod explain_is_production;
 mod harness;
 mod hostile;
 mod lanes;
+mod online;
 mod peers;
 mod presets;
 mod server;

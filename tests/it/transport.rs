@@ -195,13 +195,13 @@ async fn a_proxy_is_used_where_one_is_named() {
 }
 
 /// An authority, a server and a client that it vouches for, as PEM files.
-struct Certificates {
+pub struct Certificates {
     folder: TempDir,
     server: rustls::ServerConfig,
 }
 
 impl Certificates {
-    fn make(client_wanted: bool) -> Self {
+    pub fn make(client_wanted: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let write =
             |name: &str, pem: String| std::fs::write(folder.path().join(name), pem).unwrap();
@@ -240,11 +240,11 @@ impl Certificates {
         Self { folder, server }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    async fn serve(&self) -> SocketAddr {
+    pub async fn serve(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(self.server.clone()));

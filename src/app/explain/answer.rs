@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Facts, history};
 use crate::destination::{Shown, Unsendable};
 use crate::expr::{Expression, FieldPath};
-use crate::model::EventType;
+use crate::model::{EventType, after};
 use crate::route::{Clause, Glob, Outcome, Route};
 use crate::store::NewDelivery;
 
@@ -66,6 +66,10 @@ pub struct DeliveryAnswer {
     pub route: String,
     /// Earlier revisions that it takes the place of, where they have not gone out.
     pub supersedes: Vec<String>,
+    /// An earlier revision was skipped for want of a field that is there now: it goes out whatever changed.
+    pub takes_up: bool,
+    /// So long it waits for further revisions, such as "20s".
+    pub settles: Option<String>,
     /// `request`, or the state that the delivery would end in and why.
     #[serde(flatten)]
     pub outcome: DeliveryOutcome,
@@ -226,6 +230,11 @@ impl Facts<'_> {
             Some(DeliveryAnswer {
                 destination: delivery.destination.to_string(),
                 route: delivery.route.to_string(),
+                takes_up: delivery.takes_up,
+                settles: delivery.settle_by.map(|_| {
+                    let wait = after(self.event.received_at, delivery.due_at);
+                    humantime::format_duration(wait).to_string()
+                }),
                 supersedes: if supersedes {
                     history::superseded(self.question.history, &delivery.destination)
                 } else {

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::{Question, Unanswerable, facts};
 use crate::app::Ready;
-use crate::destination::Destination;
+use crate::destination::{Destination, Unsendable};
 use crate::model::{Event, Name};
 use crate::source::Source;
-use crate::store::Receipt;
+use crate::store::{Receipt, Skipped};
 
 /// Stands in for what a destination gave back for an earlier revision, such as a note's id.
 pub const RECEIPT: &str = "RECEIPT";
@@ -22,8 +22,8 @@ pub struct Past {
     pub revision: u32,
     pub payload: Bytes,
     pub changed: Vec<String>,
-    /// By destination, as far as it had a delivery.
-    pub fates: BTreeMap<Name, Fate>,
+    /// By destination, as far as it had a delivery: its route, and what became of it.
+    pub fates: BTreeMap<Name, (Name, Fate)>,
 }
 
 /// What became of an earlier revision's delivery.
@@ -36,7 +36,9 @@ pub enum Fate {
     SentOrWaiting,
     /// A later revision took its place.
     Superseded,
-    /// It was never taken: skipped, dead, discarded.
+    /// It lacked a field.
+    Skipped,
+    /// It was never taken: dead, discarded.
     Never,
 }
 
@@ -59,9 +61,10 @@ impl Past {
             let rendered = answer.request(destination, delivery, answer.event.id.delivery(0));
             let fate = match rendered {
                 Ok(_) => Fate::SentOrWaiting,
-                Err(_) => Fate::Never,
+                Err(Unsendable::Skipped { .. }) => Fate::Skipped,
+                Err(Unsendable::Dead { .. }) => Fate::Never,
             };
-            Some((delivery.destination.clone(), fate))
+            Some((delivery.destination.clone(), (delivery.route.clone(), fate)))
         });
         Ok(Self {
             revision: 1,
@@ -77,7 +80,7 @@ impl Past {
     }
 
     fn fate(&self, destination: &Name) -> Option<Fate> {
-        self.fates.get(destination).copied()
+        self.fates.get(destination).map(|(_, fate)| *fate)
     }
 }
 
@@ -123,13 +126,27 @@ pub(super) fn since_sent(history: &[Past], event: &Event, destination: &Name) ->
     }
 }
 
+/// Deliveries that were skipped, and no later one to the same destination was not.
+pub(super) fn skipped(history: &[Past]) -> Vec<Skipped> {
+    let mut newest = BTreeMap::new();
+    newest.extend(history.iter().flat_map(|past| &past.fates));
+    let skipped = newest
+        .into_iter()
+        .filter(|(_, (_, fate))| *fate == Fate::Skipped);
+    let skipped = skipped.map(|(destination, (route, _))| Skipped {
+        destination: destination.clone(),
+        route: route.clone(),
+    });
+    skipped.collect()
+}
+
 /// The revisions whose deliveries a newer one to `destination` takes the place of.
 pub(super) fn superseded(history: &[Past], destination: &Name) -> Vec<String> {
     let waits = |past: &Past| match past.fate(destination)? {
         Fate::Waiting => Some(format!("revision {}", past.revision)),
         Fate::SentOrWaiting => Some(format!("revision {}, if it waits still", past.revision)),
         Fate::Superseded => Some(format!("revision {}, which is superseded", past.revision)),
-        Fate::Sent | Fate::Never => None,
+        Fate::Sent | Fate::Skipped | Fate::Never => None,
     };
     history.iter().filter_map(waits).collect()
 }

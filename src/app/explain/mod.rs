@@ -141,7 +141,7 @@ impl<'a> Question<'a> {
             fields: before.digests(KEY.as_bytes()),
             payload: Some(latest.payload.clone()),
             unconfirmed: Vec::new(),
-            skipped: Vec::new(),
+            skipped: history::skipped(self.history),
         }))
     }
 

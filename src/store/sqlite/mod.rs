@@ -8,6 +8,7 @@ mod events;
 mod fault;
 mod file;
 mod lanes;
+mod look;
 mod migrate;
 mod readers;
 mod replay;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use look::{Place, look};
 pub use writer::OnCommit;
 
 use super::{

@@ -146,6 +146,11 @@ impl TestRelay {
         request(&self.network, method, url, (body, headers)).await
     }
 
+    /// A file in the relay's folder.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Moves the clock.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
