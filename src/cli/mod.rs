@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
             Command::Sink(args) => sink::run(args).await,
 
             Command::Demo(args) => demo::run(args).await,
-            Command::Presets(args) => presets::run(&args),
+            Command::Presets(args) => presets::run(&cli.global, &args),
             Command::Schema => Ok(schema::run()),
             Command::Health(args) => health::run(&cli.global, args).await,
         }
