@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::harness::toml_blocks;
 
 /// Everything that is found, one block after the other.
-fn check(toml: &str) -> String {
+pub fn check(toml: &str) -> String {
     checked(toml, Path::new("")).0
 }
 

@@ -10,7 +10,7 @@ pub mod server;
 pub mod sources;
 pub mod trials;
 
-pub use print::json;
+pub use print::{json, preset_json};
 
 use std::sync::LazyLock;
 
