@@ -87,6 +87,12 @@ fn every_example_of_the_readme_is_sound() {
 }
 
 #[test]
+fn the_candidates_of_the_bundled_samples_are_in_nobody_s_system() {
+    let number = "body = { id = \"{{ result.candidate_external_id | int }}\" }\nrequire = [\"result.candidate_external_id\"]";
+    assert_eq!(check(&with(number, "")), "");
+}
+
+#[test]
 fn a_template_that_does_not_parse_is_named_with_its_line() {
     insta::assert_snapshot!(check(&with("body = { a = \"{{ result.score \" }", "")), @r#"
 relay.toml:5: destinations.app.body.a: unexpected end of input, expected end of variable block
