@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Finding, Inputs, Loaded, Locator};
+use crate::config::{Config, Finding, Inputs, Loaded, Locator, OwnPreset};
 use crate::destination::{Destination, Fault, Settings};
 use crate::dispatch::{LaneSpec, RouteValues};
 use crate::intake::Rules;
@@ -40,8 +40,9 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         locator,
         inputs,
         files,
+        own_presets,
     } = loaded;
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = own_presets.into_iter().flat_map(faults_of).collect();
     let mut lanes = Vec::new();
     for (written, settings) in std::mem::take(&mut config.destinations) {
         if look_at_files && let Err(failure) = NetworkTransport::check(&written.connection) {
@@ -57,11 +58,12 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
             Err(faults) => findings.extend(
                 faults
                     .into_iter()
-                    .map(|fault| finding(&locator, &written, fault)),
+                    .map(|fault| finding(&locator, &key_of(&written, &fault.key), fault)),
             ),
         }
     }
     if !findings.is_empty() {
+        without_repeats(&mut findings);
         findings.extend(warnings);
         return Err(findings);
     }
@@ -98,17 +100,39 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
     })
 }
 
+/// What does not compile in one of the operator's presets, whoever uses it.
+fn faults_of(preset: OwnPreset) -> Vec<Finding> {
+    let faults = Destination::compile(preset.settings)
+        .err()
+        .into_iter()
+        .flatten();
+    faults
+        .map(|fault| finding(&preset.locator, &fault.key.clone(), fault))
+        .collect()
+}
+
+/// A fault in a preset is found in it, and once more in each destination that uses it.
+fn without_repeats(findings: &mut Vec<Finding>) {
+    let mut seen: Vec<Finding> = Vec::with_capacity(findings.len());
+    for finding in findings.drain(..) {
+        if !seen.contains(&finding) {
+            seen.push(finding);
+        }
+    }
+    *findings = seen;
+}
+
 fn key_of(destination: &Settings, key: &str) -> String {
     format!("destinations.{}.{key}", destination.name)
 }
 
 /// A fault of a template or rule, with the place where it is written.
-fn finding(locator: &Locator, destination: &Settings, fault: Fault) -> Finding {
+fn finding(locator: &Locator, key: &str, fault: Fault) -> Finding {
     let problem = match fault.line_in_value {
         Some(line) if line > 1 => format!("{} (line {line} of the text)", fault.problem),
         _ => fault.problem,
     };
-    let finding = locator.error(&key_of(destination, &fault.key), problem);
+    let finding = locator.error(key, problem);
     match fault.hint {
         Some(hint) => finding.hint(hint),
         None => finding,

@@ -69,7 +69,7 @@ enum Command {
     /// List the destinations that come ready made, or print one
     Presets(presets::PresetsArgs),
     /// Print the JSON Schema of relay.toml, for editors
-    Schema,
+    Schema(schema::SchemaArgs),
     /// Ask the running relay whether it is ready: exit 0 if so
     Health(health::HealthArgs),
 }
@@ -93,8 +93,8 @@ pub fn main() -> ExitCode {
             Command::Sink(args) => sink::run(args).await,
 
             Command::Demo(args) => demo::run(args).await,
-            Command::Presets(args) => presets::run(&args),
-            Command::Schema => Ok(schema::run()),
+            Command::Presets(args) => presets::run(&cli.global, &args),
+            Command::Schema(args) => Ok(schema::run(&args)),
             Command::Health(args) => health::run(&cli.global, args).await,
         }
     });

@@ -1,11 +1,25 @@
-//! `relay schema`: the JSON Schema of relay.toml, for editors and other tools.
+//! `relay schema`: the JSON Schema of relay.toml or of a preset's file, for editors and other tools.
 
 use std::process::ExitCode;
+
+use clap::Args;
 
 use super::say;
 use crate::config::schema;
 
-pub(super) fn run() -> ExitCode {
-    say(format_args!("{:#}", schema::json()));
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// That of a preset's file, instead of relay.toml's
+    #[arg(long)]
+    preset: bool,
+}
+
+pub(super) fn run(args: &SchemaArgs) -> ExitCode {
+    let schema = if args.preset {
+        schema::preset_json()
+    } else {
+        schema::json()
+    };
+    say(format_args!("{schema:#}"));
     ExitCode::SUCCESS
 }

@@ -7,19 +7,18 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::finding::closest;
 use super::form::{self, DURATION, POINTER};
 use super::layers::merge;
 use super::locate::{self, Locator, join};
 use super::oauth2;
-use super::presets;
+use super::presets::Presets;
 use super::reading::Table;
 use super::requests;
 use super::schema;
 use super::secret::Kind as SecretKind;
 use super::settle;
 use super::url_text::{self, Flaw};
-use crate::destination::{BodyFormat, ConfigText, Order, Revisions, Settings, preset};
+use crate::destination::{BodyFormat, ConfigText, Order, Revisions, Settings};
 use crate::model::Secret;
 use crate::transport::{Connection, Proxy};
 
@@ -27,20 +26,12 @@ use crate::transport::{Connection, Proxy};
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A destination's own keys over its preset's over the defaults.
-pub(super) fn layered(defaults: &Value, own: &Value) -> Value {
-    let name = own.get("preset").and_then(Value::as_str);
-    over_preset(
-        defaults,
-        name.and_then(preset::text).unwrap_or_default(),
-        own,
-    )
-}
-
-fn over_preset(defaults: &Value, preset: &str, own: &Value) -> Value {
+pub(super) fn layered(defaults: &Value, presets: &Presets, own: &Value) -> Value {
     if !own.is_object() {
         return own.clone();
     }
-    merge(&[defaults, &presets::keys(preset), own])
+    let preset = own.get("preset").and_then(Value::as_str);
+    merge(&[defaults, &presets.keys(preset.unwrap_or_default()), own])
 }
 
 /// Reads the destination `name`.
@@ -83,9 +74,13 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         in_create,
         update,
     } = request?;
+    let vendor_rate = preset
+        .as_ref()
+        .and_then(|preset| table.reading.presets.vendor_rate(preset));
     Some(Settings {
         name: name.into(),
         preset,
+        vendor_rate,
         url,
         method,
         body,
@@ -139,16 +134,12 @@ fn succession(table: &Table<'_>) -> (Option<Order>, Option<Revisions>) {
 
 fn preset_name(table: &Table<'_>) -> Option<String> {
     let name = table.leaf("preset", form::TEXT)?;
-    if preset::text(&name).is_some() {
+    let presets = table.reading.presets;
+    if presets.has(&name) {
         return Some(name);
     }
-    let names: Vec<&str> = preset::BUILT_IN.iter().map(|(name, _)| *name).collect();
-    let hint = closest(&name, names.iter().copied()).map_or_else(
-        || format!("there are {}", names.join(", ")),
-        |found| format!("did you mean \"{found}\"?"),
-    );
     let problem = format!("there is no preset \"{}\"", name.escape_debug());
-    table.error("preset", problem, hint);
+    table.error("preset", problem, presets.suggest(&name));
     None
 }
 
@@ -400,22 +391,21 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_preset_lies_over_the_defaults_and_under_the_operators_keys() {
-        let preset =
-            "timeout = \"10s\"\n[with]\nanalysis = false\nlabels = { score = \"Score\" }\n";
-        let merged = over_preset(
-            &json!({"timeout": "15s", "concurrency": 8}),
-            preset,
-            &json!({"preset": "x", "with": {"labels": {"score": "Points"}}}),
+    fn a_preset_lies_over_its_base_and_the_defaults_and_under_the_operators_keys() {
+        let merged = layered(
+            &json!({"timeout": "15s", "concurrency": 8, "with": {"a": 1}}),
+            &Presets::built_in(),
+            &json!({"preset": "lever", "with": {"labels": {"score": "Points"}}}),
         );
-        assert_eq!(
-            merged,
-            json!({
-                "preset": "x",
-                "timeout": "10s",
-                "concurrency": 8,
-                "with": {"analysis": false, "labels": {"score": "Points"}},
-            })
-        );
+        let check = |pointer: &str, expect: Value| {
+            assert_eq!(merged.pointer(pointer), Some(&expect), "{pointer}");
+        };
+        check("/concurrency", json!(8));
+        check("/timeout", json!("30s"));
+        check("/api_key_in", json!("basic"));
+        check("/with/a", json!(1));
+        check("/with/labels/score", json!("Points"));
+        check("/with/labels/decision", json!("Decision"));
+        assert_eq!((merged.get("about"), merged.get("base")), (None, None));
     }
 }

@@ -2,6 +2,7 @@
 //! name it. Knows no key by name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item, TableLike};
@@ -14,6 +15,8 @@ pub struct Locator {
     file: String,
     spots: BTreeMap<String, Spot>,
     elsewhere: BTreeMap<String, String>,
+    /// What lies under the table at a path: other files, the uppermost first.
+    under: BTreeMap<String, Vec<Arc<Locator>>>,
 }
 
 /// A key's place in the file.
@@ -24,6 +27,14 @@ struct Spot {
 }
 
 impl Locator {
+    /// For findings about a file as a whole.
+    pub(super) fn of(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// The line of `key` (dotted, as in [`Finding::key`]), else that of the nearest table around it.
     pub fn line(&self, key: &str) -> Option<usize> {
         self.nearest(key).map(|spot| spot.line)
@@ -37,6 +48,11 @@ impl Locator {
     /// A doubt about `key`.
     pub fn warning(&self, key: &str, problem: impl Into<String>) -> Finding {
         self.finding(Severity::Warning, key, problem.into())
+    }
+
+    /// The finding is about this file.
+    pub(super) fn is_of(&self, finding: &Finding) -> bool {
+        finding.file == self.file
     }
 
     /// The operator wrote this key, or something below it: it is no default and no preset's.
@@ -67,6 +83,11 @@ impl Locator {
         self.elsewhere.insert(key, origin.to_owned());
     }
 
+    /// Remembers that these files lie under the table at `path`: a key that only one of them has is found there.
+    pub(super) fn lay_under(&mut self, path: String, files: Vec<Arc<Locator>>) {
+        self.under.insert(path, files);
+    }
+
     /// Puts the keys of all tables in `value` into the order in which they stand in the file.
     pub(super) fn restore_order(&self, value: Value, path: &str) -> Value {
         match value {
@@ -94,18 +115,38 @@ impl Locator {
     }
 
     fn finding(&self, severity: Severity, key: &str, problem: String) -> Finding {
-        let (file, line) = match self.elsewhere.get(key) {
-            Some(origin) => (origin.clone(), None),
-            None => (self.file.clone(), self.line(key)),
+        let (file, line, key) = match self.elsewhere.get(key) {
+            Some(origin) => (origin, None, key),
+            None => self.place(key),
         };
         Finding {
             severity,
-            file,
+            file: file.clone(),
             line,
             key: key.to_owned(),
             problem,
             hint: None,
         }
+    }
+
+    /// File, line and key there. A key that nobody wrote is missing here, in the nearest table around it.
+    fn place<'k>(&self, key: &'k str) -> (&String, Option<usize>, &'k str) {
+        let lower = self.under.iter().filter(|_| !self.spots.contains_key(key));
+        for (path, files) in lower {
+            let below = match path.as_str() {
+                "" => Some(key),
+                path => key.strip_prefix(path).and_then(|key| key.strip_prefix('.')),
+            };
+            let Some(below) = below else { continue };
+            let written = files.iter().find_map(|file| {
+                let spot = file.spots.get(below)?;
+                Some((&file.file, Some(spot.line), below))
+            });
+            if let Some(place) = written {
+                return place;
+            }
+        }
+        (&self.file, self.line(key), key)
     }
 
     fn nearest(&self, key: &str) -> Option<Spot> {
@@ -122,10 +163,7 @@ impl Locator {
 /// Reads TOML. A syntax error is a finding with its line and column.
 pub(super) fn read(file: &str, text: &str) -> Result<(Value, Locator), Finding> {
     let lines = Lines::new(text);
-    let mut locator = Locator {
-        file: file.to_owned(),
-        ..Locator::default()
-    };
+    let mut locator = Locator::of(file);
     let document = Document::parse(text).map_err(|error| {
         let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
         let words = error.message().trim().replace('\n', ", ");
@@ -295,6 +333,35 @@ name = "second"
         assert_eq!(locator.line("routes[1].to"), Some(18));
         assert_eq!(locator.line("routes[1].to[3]"), Some(18));
         assert_eq!(locator.line("nothing.like.it"), None);
+    }
+
+    #[test]
+    fn a_key_that_only_a_file_below_has_is_found_there() {
+        let (_, mut locator) = read("relay.toml", TEXT).expect("TOML");
+        let preset = "base = \"b\"\n[retry]\nfirst = \"2s\"\nattempts = 3\n";
+        let base = "[texts]\nnote = \"\"\n[retry]\nattempts = 4\n";
+        let files = [("p.toml", preset), ("b", base)].map(|(file, text)| {
+            let (_, locator) = read(file, text).expect("TOML");
+            Arc::new(locator)
+        });
+        locator.lay_under("destinations.ats".to_owned(), files.into());
+        let check = |key: &str, expect: &str| {
+            assert_eq!(locator.error(key, "no").to_string(), expect);
+        };
+        check(
+            "destinations.ats.retry.first",
+            "relay.toml:7: destinations.ats.retry.first: no",
+        );
+        check(
+            "destinations.ats.retry.attempts",
+            "p.toml:4: retry.attempts: no",
+        );
+        check("destinations.ats.texts.note", "b:2: texts.note: no");
+        check(
+            "destinations.ats.api_key",
+            "relay.toml:5: destinations.ats.api_key: no",
+        );
+        check("routes[0].texts", "relay.toml:16: routes[0].texts: no");
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod url_text;
 pub use environment::environment;
 pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;
-pub use presets::{About, presets};
+pub use presets::{About, OwnPreset, presets, presets_of};
 pub use server::{LogFormat, LogSettings, StoreSettings, StoreUrl};
 pub use trials::{Expected, Trial, Trials, trials_beside};
 
@@ -35,6 +35,7 @@ use serde_json::Value;
 
 use self::layers::{Overlay, merge};
 use self::locate::join;
+use self::presets::Presets;
 use self::reading::{Reading, Table};
 use self::routes::{Known, KnownSource};
 use crate::destination::Settings;
@@ -90,7 +91,7 @@ pub struct Config {
     /// What `relay check` expects of the rules.
     pub tests: Vec<Trial>,
     pub file: PathBuf,
-    /// Hex of a digest of the file's text: the same text has the same hash.
+    /// Hex of a digest of the file's text and its presets': the same texts have the same hash.
     pub hash: String,
 }
 
@@ -106,6 +107,8 @@ pub struct Loaded {
     pub inputs: Inputs,
     /// Every file that was read for it: the relay.toml, secrets, certificates.
     pub files: Vec<PathBuf>,
+    /// The operator's own presets.
+    pub own_presets: Vec<OwnPreset>,
 }
 
 /// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
@@ -122,19 +125,27 @@ pub fn load_text(inputs: &Inputs, text: &str) -> Result<Loaded, Vec<Finding>> {
     let file = inputs.file.display().to_string();
     let (written, mut locator) = locate::read(&file, text).map_err(|finding| vec![finding])?;
     let (defaults, _) = locate::read("defaults", DEFAULTS).expect("a test reads them");
-    let mut overlay = Overlay::over(&written, &mut locator);
-    overlay.environment(&inputs.environment);
-    overlay.flags(&inputs.flags);
-    let (values, findings) = (overlay.values, overlay.findings);
+    let (own, mut findings) = own_keys(inputs, &written, &mut locator);
+    let mut presets = Presets::built_in();
+    findings.extend(presets.read_own(&inputs.file, &own, &locator));
+    let (found, own_presets) = presets.try_own(&defaults["destination"]);
+    findings.extend(found);
     let layers = Layers {
-        own: merge(&[&written, &values]),
+        own,
         defaults,
+        presets,
     };
-    let reading = Reading::new(&locator, &inputs.environment, inputs.secrets);
+    layers.lay_presets_under(&mut locator);
+    let settled = layers.settled(&locator);
+    let reading = Reading::new(
+        &locator,
+        &inputs.environment,
+        inputs.secrets,
+        &layers.presets,
+    );
     for finding in findings {
         reading.report(finding);
     }
-    let settled = layers.settled(&locator);
     let config = read(&reading, &settled, inputs, text);
     warn_of_substitutions(&reading, "", &layers.own);
     let mut files = vec![inputs.file.clone()];
@@ -147,15 +158,25 @@ pub fn load_text(inputs: &Inputs, text: &str) -> Result<Loaded, Vec<Finding>> {
             locator,
             inputs: inputs.clone(),
             files,
+            own_presets,
         }),
         _ => Err(findings),
     }
+}
+
+/// What the operator wrote: the file, and over it environment and flags.
+fn own_keys(inputs: &Inputs, written: &Value, locator: &mut Locator) -> (Value, Vec<Finding>) {
+    let mut overlay = Overlay::over(written, locator);
+    overlay.environment(&inputs.environment);
+    overlay.flags(&inputs.flags);
+    (merge(&[written, &overlay.values]), overlay.findings)
 }
 
 /// The operator's own keys, and what lies under them.
 struct Layers {
     own: Value,
     defaults: Value,
+    presets: Presets,
 }
 
 /// All layers laid over each other, block by block.
@@ -167,6 +188,17 @@ struct Settled {
 }
 
 impl Layers {
+    /// Findings about what a preset says belong to its file.
+    fn lay_presets_under(&self, locator: &mut Locator) {
+        let destinations = self.own.get("destinations").and_then(Value::as_object);
+        for (name, own) in destinations.into_iter().flatten() {
+            if let Some(preset) = own.get("preset").and_then(Value::as_str) {
+                let files = self.presets.locators(preset);
+                locator.lay_under(join("destinations", name), files);
+            }
+        }
+    }
+
     fn settled(&self, locator: &Locator) -> Settled {
         let fixed = Value::Object(
             ["server", "admin", "store", "log", "reload"]
@@ -193,7 +225,7 @@ impl Layers {
             root: merge(&[&fixed, &self.own]),
             sources: named("sources", &|own| over(&self.defaults["source"], own)),
             destinations: named("destinations", &|own| {
-                destinations::layered(&self.defaults["destination"], own)
+                destinations::layered(&self.defaults["destination"], &self.presets, own)
             }),
             routes: routes
                 .into_iter()
@@ -213,6 +245,7 @@ fn read<'a>(
 ) -> Option<Config> {
     let root = reading.table(String::new(), &settled.root, &schema::ROOT)?;
     check_shape(&root);
+    root.leaf("presets_dir", form::TEXT);
     let server = root.table("server", &schema::SERVER);
     let server = server.and_then(|table| server::server(&table));
     let listen = server.as_ref().map(|server| server.listen);
@@ -247,7 +280,7 @@ fn read<'a>(
         samples_dir: samples_dir.map(|path| beside(&inputs.file, &path)),
         tests,
         file: inputs.file.clone(),
-        hash: hash(text),
+        hash: hash(text, reading.presets),
     })
 }
 
@@ -295,6 +328,9 @@ fn read_destinations<'a>(
         let table = reading.table(path, value, &schema::DESTINATION)?;
         let settings = destinations::destination(&table, name);
         let lane = lanes::lane(&table);
+        if reading.is_faulty(value.get("preset").and_then(Value::as_str)) {
+            reading.forget_layers_below(&table.path);
+        }
         Some((settings?, lane?))
     });
     read.collect()
@@ -334,8 +370,13 @@ fn warn_of_substitutions(reading: &Reading<'_>, path: &str, value: &Value) {
     }
 }
 
-/// The first 16 bytes of the BLAKE3 digest of `text`, in hex.
-fn hash(text: &str) -> String {
-    let digest = blake3::hash(text.as_bytes());
+/// The first 16 bytes of the BLAKE3 digest of the file's text and the own presets', in hex.
+fn hash(text: &str, presets: &Presets) -> String {
+    let mut digest = blake3::Hasher::new();
+    digest.update(text.as_bytes());
+    for part in presets.own_texts().flatten() {
+        digest.update(b"\0").update(part.as_bytes());
+    }
+    let digest = digest.finalize();
     digest.to_hex().as_str().chars().take(32).collect()
 }

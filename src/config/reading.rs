@@ -11,6 +11,7 @@ use super::Secrets;
 use super::finding::{Finding, suggest};
 use super::form::{self, Form, shown};
 use super::locate::{self, Locator, index, join};
+use super::presets::Presets;
 use super::schema::Section;
 
 /// Longest name of a source, destination or route, in bytes: names become paths and metric labels.
@@ -21,6 +22,7 @@ pub(super) struct Reading<'a> {
     pub(super) locator: &'a Locator,
     pub(super) environment: BTreeMap<&'a str, &'a str>,
     pub(super) secrets: Secrets,
+    pub(super) presets: &'a Presets,
     findings: RefCell<Vec<Finding>>,
     files: RefCell<BTreeSet<PathBuf>>,
 }
@@ -37,6 +39,7 @@ impl<'a> Reading<'a> {
         locator: &'a Locator,
         environment: &'a [(String, String)],
         secrets: Secrets,
+        presets: &'a Presets,
     ) -> Self {
         let environment = environment
             .iter()
@@ -46,6 +49,7 @@ impl<'a> Reading<'a> {
             locator,
             environment,
             secrets,
+            presets,
             findings: RefCell::default(),
             files: RefCell::default(),
         }
@@ -72,10 +76,33 @@ impl<'a> Reading<'a> {
             .any(|finding| finding.is_error() && finding.key == key)
     }
 
-    /// Everything found, in the order of the file.
+    /// The preset is one of the operator's own, and its file has errors.
+    pub(super) fn is_faulty(&self, preset: Option<&str>) -> bool {
+        let findings = self.findings.borrow();
+        let about = |finding: &&Finding| {
+            finding.is_error() && preset.is_some_and(|name| self.presets.is_about(name, finding))
+        };
+        findings.iter().any(|finding| about(&finding))
+    }
+
+    /// Drops what was found below `path`, but for what the operator wrote there.
+    pub(super) fn forget_layers_below(&self, path: &str) {
+        self.findings.borrow_mut().retain(|finding| {
+            let below = finding.key.strip_prefix(path);
+            let below = below.is_some_and(|rest| rest.starts_with('.'));
+            !below || self.locator.written(&finding.key)
+        });
+    }
+
+    /// Everything found, in the order of the file; what stands in other files comes last.
     pub(super) fn into_findings(self) -> Vec<Finding> {
         let mut findings = self.findings.into_inner();
-        findings.sort_by_key(|finding| finding.line);
+        let elsewhere = |finding: &Finding| {
+            let known = finding.line.is_some() && !self.locator.is_of(finding);
+            known.then(|| finding.file.clone())
+        };
+        findings.sort_by_key(|finding| (elsewhere(finding), finding.line));
+        findings.dedup();
         findings
     }
 

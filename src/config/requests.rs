@@ -200,7 +200,7 @@ pub(super) fn api_key(table: &Table<'_>) -> Option<ApiKey> {
 
 /// What the preset needs and nobody wrote.
 pub(super) fn needs(table: &Table<'_>, preset: &str) {
-    for key in super::presets::needs(preset) {
+    for key in table.reading.presets.needs(preset) {
         let mut parts = key.split('.');
         let first = parts.next().and_then(|part| table.value(part));
         let found = parts.fold(first, |found, part| found?.get(part));

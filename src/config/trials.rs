@@ -10,6 +10,7 @@ use super::Secrets;
 use super::finding::Finding;
 use super::form::{self, Form, shown};
 use super::locate::{self, Locator, index, join};
+use super::presets::Presets;
 use super::reading::{Reading, Table};
 use super::routes::{Names, check_names};
 use super::schema;
@@ -111,7 +112,8 @@ pub fn trials_beside(
         sources: sources.to_vec(),
         destinations: destinations.to_vec(),
     };
-    let reading = Reading::new(&locator, &[], Secrets::Skip);
+    let presets = Presets::built_in();
+    let reading = Reading::new(&locator, &[], Secrets::Skip, &presets);
     let root = reading.table(String::new(), &values, &schema::TESTS_FILE);
     let tests = root.map(|root| trials(&root, &names)).unwrap_or_default();
     let findings = reading.into_findings();

@@ -18,7 +18,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 ];
 
 /// What presets share: a preset with `base = "NAME"` lies over it.
-const BASES: &[(&str, &str)] = &[
+pub const BASES: &[(&str, &str)] = &[
     ("ats", include_str!("presets/ats.toml")),
     ("slack-message", include_str!("presets/slack-message.toml")),
 ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{ApiKey, Oauth2};
-use crate::model::{Name, Secret};
+use crate::model::{Name, Rate, Secret};
 use crate::transport::Connection;
 
 /// A destination's part of relay.toml that concerns requests and responses.
@@ -15,6 +15,8 @@ pub struct Settings {
     pub name: Name,
     /// The preset that lies under it, if any.
     pub preset: Option<String>,
+    /// The rate that the preset's vendor is known to allow.
+    pub vendor_rate: Option<Rate>,
     pub url: ConfigText,
     pub method: String,
     /// Path and body stand below `create` in the configuration.

@@ -78,6 +78,81 @@ fn schema_prints_what_is_committed_and_named_in_the_shipped_file() {
     assert!(include_str!("../../relay.toml").starts_with("#:schema ./relay.schema.json\n"));
 }
 
+const NME: &str = "base = \"ats\"\nbase_url = \"https://nme.example.com\"\n[about]\ntitle = \"NME: a note\"\n\
+                   needs = [\"api_key\"]\n[create]\npath = \"/notes\"\nbody = { text = \"{{ texts.note }}\" }\n";
+
+#[test]
+fn presets_lists_built_in_and_own_ones_with_what_each_needs() {
+    let folder = Folder::new("presets_dir = \"mine\"\n");
+    std::fs::create_dir(folder.file("mine")).unwrap();
+    folder.write("mine/nme.toml", NME);
+    let (code, text) = run(folder.path(), &["presets"]);
+    assert_eq!(code, 0, "{text}");
+    let parts: Vec<&str> = text.split("\n\n").collect();
+    let part = |name: &str| *parts.iter().find(|part| part.starts_with(name)).unwrap();
+    insta::assert_snapshot!(part("lever"), @r#"
+lever
+  Lever: a note on the opportunity
+  needs                  api_key
+  candidate_external_id  the opportunity's id (a UUID), not the contact's
+  rate_limit             5/s (the vendor allows 10/s)
+  facts                  request and 201 recorded 2026-07 by others; limits second-hand; Retry-After not documented
+"#);
+    insta::assert_snapshot!(part("nme"), @r#"
+nme  (mine/nme.toml)
+  NME: a note
+  needs                  api_key
+  candidate_external_id  -
+  rate_limit             none
+  facts                  -
+"#);
+    let (code, text) = run(folder.path(), &["presets", "--json"]);
+    assert_eq!(code, 0);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<&serde_json::Value> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
+    assert!(
+        names.contains(&&"nme".into()) && names.contains(&&"slack".into()),
+        "{text}"
+    );
+    assert!(
+        told.as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["candidate_external_id"].is_string())
+    );
+}
+
+#[test]
+fn presets_prints_one_as_its_file_and_says_what_was_meant() {
+    let folder = Folder::new("presets_dir = \"mine\"\n");
+    std::fs::create_dir(folder.file("mine")).unwrap();
+    folder.write("mine/nme.toml", NME);
+    assert_eq!(run(folder.path(), &["presets", "nme"]), (0, NME.to_owned()));
+    let (code, text) = run(folder.path(), &["presets", "ats"]);
+    assert!(code == 0 && text.contains("[texts]"), "{text}");
+    let (code, text) = run(folder.path(), &["presets", "lever", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &told["vendor_rate"]), (0, &"10/s".into()));
+    assert!(told["text"].as_str().unwrap().contains("[create]"));
+    let (code, text) = run(folder.path(), &["presets", "nmee"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (1, "relay: there is no preset `nmee`; did you mean nme?\n")
+    );
+    folder.write("mine/nme.toml", "[about");
+    let (code, text) = run(folder.path(), &["presets"]);
+    assert!(
+        code == 78 && text.contains("mine/nme.toml:1: this is not TOML"),
+        "{text}"
+    );
+    assert!(text.contains("lever\n"), "{text}");
+}
+
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let (code, text) = run(Path::new("."), &["chek"]);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::harness::toml_blocks;
 
 /// Everything that is found, one block after the other.
-fn check(toml: &str) -> String {
+pub fn check(toml: &str) -> String {
     checked(toml, Path::new("")).0
 }
 
@@ -84,6 +84,12 @@ fn every_example_of_the_readme_is_sound() {
     for example in examples {
         assert_eq!(check(&example), "", "{example}");
     }
+}
+
+#[test]
+fn the_candidates_of_the_bundled_samples_are_in_nobody_s_system() {
+    let number = "body = { id = \"{{ result.candidate_external_id | int }}\" }\nrequire = [\"result.candidate_external_id\"]";
+    assert_eq!(check(&with(number, "")), "");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod findings;
 mod layers;
+mod own_presets;
 mod reference;
 mod schema;
 mod secrets;

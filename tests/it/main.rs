@@ -14,6 +14,7 @@ mod architecture;
 mod check;
 mod config;
 mod dedupe;
+mod documents;
 mod explain;
 mod explain_is_production;
 mod harness;

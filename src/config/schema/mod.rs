@@ -3,13 +3,14 @@
 
 pub mod destinations;
 pub mod forms;
+pub mod presets;
 mod print;
 pub mod routes;
 pub mod server;
 pub mod sources;
 pub mod trials;
 
-pub use print::json;
+pub use print::{json, preset_json};
 
 use std::sync::LazyLock;
 
@@ -35,6 +36,11 @@ impl Section {
         }
     }
 
+    fn without(mut self, key: &str) -> Self {
+        self.keys.retain(|known| known != key);
+        self
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.keys.iter().any(|known| known == key)
     }
@@ -44,7 +50,7 @@ impl Section {
 type Lazy = LazyLock<Section>;
 
 pub static ROOT: Lazy = Lazy::new(|| {
-    let later = &["alerts", "presets_dir"];
+    let later = &["alerts"];
     Section::of::<server::Root>("", later)
 });
 pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
@@ -86,6 +92,10 @@ pub static TEST: Lazy = Lazy::new(|| Section::of::<trials::Test>("tests[*]", &[]
 pub static TESTS_FILE: Lazy = Lazy::new(|| Section::of::<trials::Beside>("", &[]));
 /// How a secret is referred to.
 pub static SECRET: Lazy = Lazy::new(|| Section::of::<forms::Reference>("", &[]));
+/// The file of a preset.
+pub static PRESET: Lazy =
+    Lazy::new(|| Section::of::<presets::PresetFile>("", &[]).without("preset"));
+pub static ABOUT: Lazy = Lazy::new(|| Section::of::<presets::About>("about", &[]));
 
 /// Every table that relay.toml can have.
 pub static SECTIONS: &[&Lazy] = &[

@@ -6,21 +6,14 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+use super::presets::PresetFile;
 use super::server::Root;
 use crate::config::{DEFAULTS, locate};
 
-/// The whole schema, with the real defaults.
+/// The schema of relay.toml, with the real defaults.
 pub fn json() -> Value {
-    let mut schema = generator().into_root_schema_for::<Root>().to_value();
-    schema["title"] = "relay.toml".into();
-    if let Value::Object(keys) = &mut schema {
-        let rest = std::mem::take(keys);
-        let head = ["$schema", "title", "description"];
-        let first = head.map(|key| (key.to_owned(), rest[key].clone()));
-        keys.extend(first);
-        keys.extend(rest);
-    }
-    let (defaults, _) = locate::read("defaults", DEFAULTS).expect("a test reads them");
+    let mut schema = titled::<Root>("relay.toml");
+    let defaults = defaults();
     fill(&mut schema, &defaults);
     for (section, block) in [("sources", "source"), ("destinations", "destination")] {
         let table = &mut schema["properties"][section]["additionalProperties"];
@@ -30,6 +23,35 @@ pub fn json() -> Value {
         &mut schema["properties"]["routes"]["items"],
         &defaults["route"],
     );
+    schema
+}
+
+/// The schema of a preset's file.
+pub fn preset_json() -> Value {
+    let mut schema = titled::<PresetFile>("a preset of mojito-relay");
+    if let Some(keys) = schema["properties"].as_object_mut() {
+        keys.shift_remove("preset");
+    }
+    fill(&mut schema, &defaults()["destination"]);
+    schema
+}
+
+fn defaults() -> Value {
+    let (defaults, _) = locate::read("defaults", DEFAULTS).expect("a test reads them");
+    defaults
+}
+
+/// A whole schema, which says first what it is.
+fn titled<T: JsonSchema>(title: &str) -> Value {
+    let mut schema = generator().into_root_schema_for::<T>().to_value();
+    schema["title"] = title.into();
+    if let Value::Object(keys) = &mut schema {
+        let rest = std::mem::take(keys);
+        let head = ["$schema", "title", "description"];
+        let first = head.map(|key| (key.to_owned(), rest[key].clone()));
+        keys.extend(first);
+        keys.extend(rest);
+    }
     schema
 }
 

@@ -14,6 +14,8 @@ use super::trials::Test;
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Root {
+    /// A folder with presets of your own, NAME.toml each, relative to the folder of relay.toml.
+    pub presets_dir: Option<Text>,
     /// Where senders post.
     pub server: Option<Server>,
     /// API, metrics and health. Not for the internet.

@@ -19,6 +19,7 @@ fn settings() -> Settings {
     Settings {
         name: "hr-app".into(),
         preset: None,
+        vendor_rate: None,
         url: template("http://127.0.0.1:9000/interviews"),
         method: "POST".to_owned(),
         in_create: false,

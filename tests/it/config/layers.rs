@@ -119,7 +119,7 @@ fn every_built_in_preset_is_sound_and_lies_under_the_operators_keys() {
         let loaded = loaded(&inputs, &text);
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
         let (settings, _) = &loaded.config.destinations[0];
-        assert_eq!(settings.preset.as_deref(), Some(name));
+        assert_eq!(settings.preset.as_deref(), Some(name.as_str()));
         assert_eq!(settings.timeout.as_secs(), 7);
     }
 }

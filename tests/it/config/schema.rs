@@ -1,12 +1,12 @@
 //! The JSON Schema of relay.toml: it is the one that is committed, takes every example that there is,
 //! and says of a value what the reader says of it.
 
-use std::path::{Path, PathBuf};
-
 use mojito_relay::config::schema;
+use mojito_relay::destination::preset;
 use serde_json::{Value, json};
 
 use super::{findings, in_destination, in_route, in_source, reference, with};
+use crate::documents::pages;
 use crate::harness::{by_schema, toml_blocks};
 
 #[test]
@@ -30,8 +30,8 @@ fn it_takes_the_reference_with_each_of_its_defaults_and_examples() {
 #[test]
 fn it_takes_every_example_of_the_documents_and_the_demo() {
     let mut texts = vec![std::fs::read_to_string("src/cli/demo/relay.toml").unwrap()];
-    for file in documents() {
-        texts.extend(toml_blocks(&std::fs::read_to_string(file).unwrap()));
+    for (_, page) in pages() {
+        texts.extend(toml_blocks(&page));
     }
     assert!(texts.len() > 1);
     for text in texts {
@@ -57,6 +57,26 @@ fn it_takes_the_example_at_the_head_of_each_preset() {
         assert_eq!(by_schema(&head), "", "{}", about.name);
     }
     assert!(!presets.is_empty());
+}
+
+#[test]
+fn that_of_presets_takes_every_preset_and_refuses_a_slip() {
+    let validator = jsonschema::draft7::new(&schema::preset_json()).unwrap();
+    let judged = |text: &str| {
+        let value: Value = toml_edit::de::from_str(text).unwrap();
+        validator
+            .iter_errors(&value)
+            .next()
+            .map(|error| error.to_string())
+    };
+    let example = std::fs::read_to_string("docs/presets/hr-notes.toml").unwrap();
+    assert_eq!(judged(&example), None);
+    for (name, text) in preset::BUILT_IN.iter().chain(preset::BASES) {
+        assert_eq!(judged(text), None, "{name}");
+    }
+    let slip = example.replace("vendor_rate", "vendor_rates");
+    assert!(judged(&slip).unwrap().contains("vendor_rates"));
+    assert!(judged("preset = \"slack\"").unwrap().contains("preset"));
 }
 
 #[test]
@@ -165,12 +185,4 @@ fn no_key_of_a_later_version_is_in_it() {
             assert!(!section.keys.iter().any(|key| key == later), "{later}");
         }
     }
-}
-
-/// README.md and everything in docs.
-fn documents() -> Vec<PathBuf> {
-    let docs = std::fs::read_dir("docs").into_iter().flatten();
-    let docs = docs.map(|entry| entry.unwrap().path());
-    let pages = docs.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
-    pages.chain([Path::new("README.md").to_owned()]).collect()
 }
