@@ -202,7 +202,9 @@ impl Relay {
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));
-        let reloader = wires.reloader((&config, inputs, files), &parts, intake.clone());
+        let held = watch::look(files.clone()).await;
+        let made_from = (&config, inputs, (files, held));
+        let reloader = wires.reloader(made_from, &parts, intake.clone());
         let reloader = Arc::new(reloader);
         let mut relay = Self {
             ingress,

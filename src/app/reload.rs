@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use super::watch::{Look, look};
 use super::{Ready, compile, source_names};
 use crate::clock::Clock;
 use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
@@ -26,8 +27,8 @@ pub struct Reloader {
     /// One reload at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) inputs: Inputs,
-    /// What the configuration in force was made from.
-    pub(super) files: Mutex<Vec<PathBuf>>,
+    /// What the configuration in force was made from, and what those files held when they were last tried.
+    pub(super) tried: Mutex<(Vec<PathBuf>, Look)>,
     pub(super) fixed: Fixed,
     pub(super) intake: Arc<Intake>,
     pub(super) lanes: Handle,
@@ -64,13 +65,21 @@ impl Reloader {
     pub async fn reload(&self, why: &str) -> Result<(), Vec<Finding>> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
+        let (mut files, _) = self.tried();
+        let mut held = look(files.clone()).await;
         let outcome = match self.prepare() {
-            Ok(ready) => {
+            Ok(mut ready) => {
+                let read = std::mem::take(&mut ready.files);
+                if read != files {
+                    held = look(read.clone()).await;
+                    files = read;
+                }
                 self.put_in_force(ready).await;
                 Ok(())
             }
             Err(findings) => Err(findings),
         };
+        *self.tried.lock().expect("nothing panics in here") = (files, held);
         self.telemetry.metrics.reloaded(now, outcome.is_ok());
         let errors = outcome.as_ref().err().into_iter().flatten();
         let errors = errors.filter(|finding| finding.is_error());
@@ -97,7 +106,6 @@ impl Reloader {
 
     async fn put_in_force(&self, ready: Ready) {
         let now = self.clock.now();
-        *self.files.lock().expect("nothing panics in here") = ready.files;
         self.transport.reload();
         let sources = source_names(&ready.compiled);
         self.intake.swap_rules(ready.compiled.rules);
@@ -120,9 +128,8 @@ impl Reloader {
         }));
     }
 
-    /// Every file that the configuration in force was made from.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.files.lock().expect("nothing panics in here").clone()
+    pub(super) fn tried(&self) -> (Vec<PathBuf>, Look) {
+        self.tried.lock().expect("nothing panics in here").clone()
     }
 
     /// Everything that can fail. The certificate comes last: it takes effect as soon as it was read.

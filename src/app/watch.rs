@@ -14,27 +14,29 @@ use crate::model::plus;
 /// How often the files are looked at. A change that stood for two looks takes effect.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// A digest over what files hold.
+pub(super) type Look = blake3::Hash;
+
 /// Reloads on every change, until `stop`.
 pub(super) async fn watch(reloader: Arc<Reloader>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let mut in_force = look(reloader.files()).await;
-    let mut before = in_force;
+    let mut before = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = clock.sleep_until(plus(clock.now(), LOOK)) => {}
         }
-        let now = look(reloader.files()).await;
-        if now != in_force && now == before {
+        let (files, tried) = reloader.tried();
+        let now = Some(look(files).await);
+        if now == before && now != Some(tried) {
             // Whatever comes of it: the same files are not tried twice.
             let _told_by_the_log = reloader.reload("a file changed").await;
-            in_force = look(reloader.files()).await;
         }
         before = now;
     }
 }
 
 /// A digest over what the files hold, or why they cannot be read.
-async fn look(files: Vec<PathBuf>) -> Option<blake3::Hash> {
+pub(super) async fn look(files: Vec<PathBuf>) -> Look {
     let look = move || {
         let mut hasher = blake3::Hasher::new();
         for file in files {
@@ -45,5 +47,7 @@ async fn look(files: Vec<PathBuf>) -> Option<blake3::Hash> {
         }
         hasher.finalize()
     };
-    tokio::task::spawn_blocking(look).await.ok()
+    tokio::task::spawn_blocking(look)
+        .await
+        .expect("reading does not panic")
 }

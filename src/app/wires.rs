@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use rand::Rng;
 use tokio_util::task::TaskTracker;
 
+use super::watch::Look;
 use super::{Parts, Reloader, reload};
 use crate::config::{Config, Inputs};
 use crate::dispatch::{Bench, Handle, Tokens};
@@ -42,14 +43,14 @@ impl Wires {
 
     pub(super) fn reloader(
         &self,
-        (config, inputs, files): (&Config, Inputs, Vec<PathBuf>),
+        (config, inputs, tried): (&Config, Inputs, (Vec<PathBuf>, Look)),
         parts: &Parts,
         intake: Arc<Intake>,
     ) -> Reloader {
         Reloader {
             turn: tokio::sync::Mutex::default(),
             inputs,
-            files: Mutex::new(files),
+            tried: Mutex::new(tried),
             fixed: reload::Fixed::of(config),
             intake,
             lanes: self.lanes.clone(),

@@ -12,6 +12,9 @@ use tokio::task::JoinSet;
 use crate::process::{Folder, PATIENCE, Process, get, request};
 use crate::receiver::Receiver;
 
+/// Only a signal or the API makes it read its files again.
+const STILL: &str = "[reload]\nwatch = false";
+
 fn configuration(receiver: SocketAddr, more: &str) -> String {
     format!(
         "{more}\n[sources.jobmojito]\nauth = \"none\"\n[destinations.app]\nurl = \"http://{receiver}/in\"\n\
@@ -136,18 +139,21 @@ async fn a_second_relay_on_the_same_file_does_not_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_puts_a_good_file_in_force_and_leaves_a_bad_one() {
     let (old, new) = (Receiver::failing(0), Receiver::failing(0));
-    let folder = Folder::new(&configuration(old.listen().await, ""));
+    let folder = Folder::new(&configuration(old.listen().await, STILL));
     let process = Process::start(folder.path());
     assert_eq!(post(&process, body(1, 1)).await, 202);
     old.until(|receiver| receiver.taken().len() == 1).await;
-    folder.write("relay.toml", &configuration(new.listen().await, ""));
+    folder.write("relay.toml", &configuration(new.listen().await, STILL));
     process.signal("HUP");
     process.until_it_says("configuration reloaded");
     assert_eq!(post(&process, body(1, 2)).await, 202);
     new.until(|receiver| receiver.taken().len() == 1).await;
     folder.write(
         "relay.toml",
-        &configuration(new.listen().await, "[server]\nlisten_on = 1"),
+        &configuration(
+            new.listen().await,
+            &format!("[server]\nlisten_on = 1\n{STILL}"),
+        ),
     );
     process.signal("HUP");
     let said = process.until_it_says("relay.toml:2");
@@ -158,6 +164,83 @@ async fn sighup_puts_a_good_file_in_force_and_leaves_a_bad_one() {
     assert_eq!(
         get(&process, "/api/v1/status").await["config"]["generation"],
         2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_takes_effect_by_itself_and_a_bad_one_does_not() {
+    let (old, new) = (Receiver::failing(0), Receiver::failing(0));
+    let folder = Folder::new(&configuration(old.listen().await, ""));
+    let process = Process::start(folder.path());
+    folder.write(
+        "relay.toml",
+        &configuration(new.listen().await, "[serverr]"),
+    );
+    let said = process.until_it_says("relay.toml:1");
+    assert!(said.contains("did you mean"), "{said}");
+    process.until_it_says("the one before stays in force");
+    let status = get(&process, "/api/v1/status").await;
+    assert_eq!(status["config"]["generation"], 1);
+    let errors = status["last_reload"]["errors"][0].as_str().unwrap();
+    assert!(errors.contains("serverr"), "{errors}");
+    folder.write("relay.toml", &configuration(new.listen().await, ""));
+    process.until_it_says("configuration reloaded");
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    new.until(|receiver| receiver.taken().len() == 1).await;
+    let status = get(&process, "/api/v1/status").await;
+    assert_eq!(status["config"]["generation"], 2);
+    assert_eq!(status["last_reload"]["errors"], serde_json::json!([]));
+}
+
+/// As Kubernetes lays a volume: the names are links through `..data`, which is swapped as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_link_and_a_changed_secret_are_noticed() {
+    use std::os::unix::fs::symlink;
+    let receiver = Receiver::failing(0);
+    let config = configuration(receiver.listen().await, "").replace(
+        "[[routes]]",
+        "headers = { Authorization = { file = \"mount/token\" } }\n[[routes]]",
+    );
+    let folder = Folder::new(&config);
+    for (version, token) in [("..1", "first-token"), ("..2", "second-token")] {
+        std::fs::create_dir_all(folder.file("mount").join(version)).unwrap();
+        folder.write(&format!("mount/{version}/token"), token);
+    }
+    symlink("..1", folder.file("mount/..data")).unwrap();
+    symlink("..data/token", folder.file("mount/token")).unwrap();
+    let process = Process::start(folder.path());
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    receiver.until(|receiver| receiver.taken().len() == 1).await;
+    symlink("..2", folder.file("mount/..new")).unwrap();
+    std::fs::rename(folder.file("mount/..new"), folder.file("mount/..data")).unwrap();
+    process.until_it_says("configuration reloaded");
+    assert_eq!(post(&process, body(1, 2)).await, 202);
+    receiver.until(|receiver| receiver.taken().len() == 2).await;
+    let taken = receiver.taken();
+    let tokens: Vec<&str> = taken.iter().map(|one| one.authorization.as_str()).collect();
+    assert_eq!(tokens, ["first-token", "second-token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_reloads_and_says_what_is_wrong() {
+    let receiver = Receiver::failing(0);
+    let folder = Folder::new(&configuration(receiver.listen().await, STILL));
+    let process = Process::start(folder.path());
+    let url = format!("http://{}/api/v1/reload", process.admin);
+    let network = NetworkTransport::default();
+    let ask = || request(&network, Method::POST, &url, Bytes::new());
+    let answer = ask().await.unwrap();
+    assert_eq!(answer.status, 200);
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(told["config"]["generation"], 2);
+    folder.write("relay.toml", "[serverr]\n");
+    let answer = ask().await.unwrap();
+    assert_eq!(answer.status, 422);
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("relay.toml:1: serverr: unknown key"),
+        "{detail}"
     );
 }
 

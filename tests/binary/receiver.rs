@@ -35,6 +35,7 @@ pub struct Taken {
     pub webhook_id: String,
     pub revision: u32,
     pub subject: String,
+    pub authorization: String,
     pub body: Bytes,
 }
 
@@ -125,7 +126,10 @@ impl Handler for Receiver {
             .await
             .unwrap()
             .bytes;
-        let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
+        let header = |name: &str| {
+            let value = parts.headers.get(name);
+            value.map_or("", |value| value.to_str().unwrap()).to_owned()
+        };
         let number = {
             let mut arrived = self.arrived.lock().unwrap();
             arrived.push(header("webhook-id"));
@@ -145,6 +149,7 @@ impl Handler for Receiver {
             webhook_id: header("webhook-id"),
             revision: header("relay-subject-revision").parse().unwrap(),
             subject: parsed["id"].as_str().unwrap().to_owned(),
+            authorization: header("authorization"),
             body,
         });
         self.news.notify_waiters();
