@@ -1,4 +1,5 @@
-//! What samples tell of rules: routes that none of them reaches, and fields that none of them has.
+//! What a configuration reaches for: routes that no sample reaches, fields that no sample has, rates that
+//! no vendor grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +9,7 @@ use super::rehearse::{Case, is_interviews};
 use super::samples::Samples;
 use crate::config::{Finding, closest};
 use crate::expr::{Expression, FieldPath};
+use crate::model::Rate;
 use crate::route::RESULT_FIELDS;
 use crate::source::Body;
 
@@ -41,6 +43,28 @@ pub(super) fn unreached(ready: &Ready, cases: &[Case<'_>]) -> Vec<Finding> {
         )
     });
     found.collect()
+}
+
+/// Destinations that may send faster than their preset's vendor is known to allow.
+pub(super) fn rates(ready: &Ready) -> Vec<Finding> {
+    let lanes = ready.compiled.lanes.iter();
+    let found = lanes.filter_map(|lane| {
+        let allowed = lane.destination.settings().vendor_rate?;
+        let own = lane.settings.rate_limit;
+        if own.is_some_and(|own| per_second(own) <= per_second(allowed)) {
+            return None;
+        }
+        let own = own.map_or("no rate_limit".to_owned(), |own| own.to_string());
+        let problem = format!("{own} is above what the vendor allows, {allowed}");
+        let hint = "the vendor would answer 429, and the whole lane waits then; take the key out for the preset's rate";
+        let key = format!("destinations.{}.rate_limit", lane.destination.name());
+        Some(ready.locator.warning(&key, problem).hint(hint))
+    });
+    found.collect()
+}
+
+fn per_second(rate: Rate) -> f64 {
+    f64::from(rate.count.get()) / rate.period.as_secs_f64()
 }
 
 /// Fields that rules name and no body has: slips of the pen, or new fields. They read as null.

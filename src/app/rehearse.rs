@@ -66,6 +66,7 @@ pub fn rehearse(ready: &Ready, now: Timestamp) -> Rehearsal {
     rehearsal
         .findings
         .extend(reach::unknown_fields(ready, &samples));
+    rehearsal.findings.extend(reach::rates(ready));
     let mut unreached = reach::unreached(ready, &cases);
     // What is wrong with a route already says why nothing reaches it.
     unreached.retain(|finding| {

@@ -38,8 +38,14 @@ fn checked(toml: &str, folder: &Path) -> (String, usize) {
     };
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let found = lines.join("\n");
-    let folder = format!("{}/", folder.display());
-    (found.replace(&folder, ""), passed)
+    let inside = format!("{}/", folder.display());
+    let named = !folder.as_os_str().is_empty();
+    let found = if named {
+        found.replace(&inside, "")
+    } else {
+        found
+    };
+    (found, passed)
 }
 
 /// A folder with these files.
@@ -433,4 +439,24 @@ relay.toml:6: warning: routes[0]: no sample reaches "all": 15 of 18 end at when 
 relay.toml:11: warning: routes[1]: no sample reaches "late": 15 of 18 end at no route above stops (all did)
   hint: put a body that it is for into `samples_dir`, or correct the clause
 "#);
+}
+
+#[test]
+fn a_rate_above_what_the_vendor_allows_is_doubted() {
+    let rated = |rate: &str| {
+        let preset = format!("preset = \"lever\"\n{rate}");
+        check(&TESTED.replace("preset = \"ashby\"", &preset))
+    };
+    insta::assert_snapshot!(rated("rate_limit = \"3000/min\""), @r#"
+relay.toml:11: warning: destinations.ats.api_key: secret in plain text
+  hint: write { env = "NAME" } or { file = "/run/secrets/name" }
+relay.toml:10: warning: destinations.ats.rate_limit: 3000/m is above what the vendor allows, 10/s
+  hint: the vendor would answer 429, and the whole lane waits then; take the key out for the preset's rate
+"#);
+    assert!(
+        rated("rate_limit = \"none\"").contains("no rate_limit is above what the vendor allows")
+    );
+    for within in ["", "rate_limit = \"1/s\"", "rate_limit = \"60/min\""] {
+        assert!(!rated(within).contains("the vendor allows"), "{within}");
+    }
 }
