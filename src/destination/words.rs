@@ -40,7 +40,9 @@ pub(super) fn said(answer: &Answer, json: &Value) -> Option<String> {
     if page {
         return Some("an HTML page".to_owned());
     }
-    from_json(json).or_else(|| Some(body.trim().to_owned()).filter(|body| !body.is_empty()))
+    from_json(json)
+        .or_else(|| from_headers(answer))
+        .or_else(|| Some(body.trim().to_owned()).filter(|body| !body.is_empty()))
 }
 
 /// The start of the body, at most [`EXCERPT_BYTES`], without secrets and control characters.
@@ -74,16 +76,29 @@ fn redirect(answer: &Answer) -> String {
     }
 }
 
+/// Some say it in a header, such as `X-Vendor-Error-Message`.
+fn from_headers(answer: &Answer) -> Option<String> {
+    let told = |name: &http::HeaderName| name.as_str().ends_with("error-message");
+    let (_, value) = answer.headers.iter().find(|(name, _)| told(name))?;
+    let words = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+    (!words.is_empty()).then_some(words)
+}
+
 /// The keys under which APIs put their words.
 fn from_json(json: &Value) -> Option<String> {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 12] = [
         "error_description",
         "detail",
         "message",
         "error",
+        "errorInfo",
         "title",
         "errors",
         "code",
+        "response_metadata",
+        "messages",
+        "warnings",
+        "warning",
     ];
     match json {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -95,7 +110,13 @@ fn from_json(json: &Value) -> Option<String> {
                     found.push(words);
                 }
             }
-            (!found.is_empty()).then(|| found.join("; "))
+            match fields.iter().next() {
+                // `{"candidate_id": "must be an integer"}`: the key is part of what it says.
+                Some((field, Value::String(words))) if found.is_empty() && fields.len() == 1 => {
+                    Some(format!("{field}: {words}"))
+                }
+                _ => (!found.is_empty()).then(|| found.join("; ")),
+            }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
