@@ -1,5 +1,7 @@
 //! The presets as files: what each sends for every sample, and that it needs what it says.
 
+mod slack;
+
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -117,21 +119,28 @@ fn write(golden: &mut String, request: &Shown) {
     golden.push('\n');
 }
 
-/// JSON as people read it: text of several lines stands on several lines.
+/// JSON as people read it: text of several lines stands on several lines, Slack's texts are one thing.
 fn outline(value: &Value, depth: usize) -> String {
     let pad = "  ".repeat(depth);
+    if let Some(text) = slack_text(value) {
+        return outline(&text, depth);
+    }
     match value {
         Value::Object(fields) => {
-            let each = |(key, value): (&String, &Value)| match value {
-                Value::Object(_) | Value::Array(_) => {
-                    format!("{pad}{key}:\n{}", outline(value, depth + 1))
-                }
-                text => format!("{pad}{key}: {}", outline(text, depth + 1)),
+            let each = |(key, value): (&String, &Value)| {
+                let below = outline(value, depth + 1);
+                let gap = if below.contains('\n') && below.lines().count() > 1 || value.is_array() {
+                    "\n"
+                } else {
+                    " "
+                };
+                format!("{pad}{key}:{gap}{}", below.trim_start_matches('\n'))
             };
             fields.iter().map(each).collect()
         }
         Value::Array(items) => {
             let each = |item| match outline(item, depth + 1) {
+                text if text.starts_with('\n') => format!("{pad}-{text}"),
                 text if text.starts_with(' ') => format!("{pad}- {}", text.trim_start()),
                 text => format!("{pad}- {text}"),
             };
@@ -143,6 +152,44 @@ fn outline(value: &Value, depth: usize) -> String {
         }
         scalar => format!("{scalar}\n"),
     }
+}
+
+/// A text object of Slack's as one text: its kind and what it says.
+fn slack_text(value: &Value) -> Option<Value> {
+    let (kind, text) = (value.get("type")?.as_str()?, value.get("text")?.as_str()?);
+    Some(format!("({kind}) {text}").into())
+}
+
+/// What the systems of applicants are told of samples that name no candidate, if they named one.
+#[test]
+fn golden_notes_of_every_sample() {
+    let ready = ready("lever", OPERATORS[1].1);
+    let mut golden = String::new();
+    let named = |body: &str| {
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        body["candidate_external_id"] = "c-1".into();
+        body.to_string()
+    };
+    let first = SAMPLES.iter().map(|(name, _)| (*name, None));
+    let later = LATER
+        .iter()
+        .map(|(name, previous)| (*name, Some(*previous)));
+    for (name, previous) in first.chain(later) {
+        let before = previous.map(|previous| named(sample(previous)));
+        let told = outcome(&ready, "jobmojito", &named(sample(name)), before.as_deref());
+        let DeliveryOutcome::Request(request) = told else {
+            panic!("{name}: {told:?}");
+        };
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        let after = previous.map_or_else(String::new, |previous| format!(", after {previous}"));
+        writeln!(
+            golden,
+            "=== {name}{after}\n{}\n",
+            body["value"].as_str().unwrap()
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!("notes", golden);
 }
 
 #[test]
