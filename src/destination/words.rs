@@ -102,7 +102,7 @@ fn from_json(json: &Value) -> Option<String> {
     ];
     match json {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Array(items) => items.first().and_then(from_json),
+        Value::Array(items) => items.first().and_then(from_item),
         Value::Object(fields) => {
             let mut found = Vec::new();
             for words in KEYS.iter().filter_map(|key| from_json(fields.get(*key)?)) {
@@ -110,14 +110,18 @@ fn from_json(json: &Value) -> Option<String> {
                     found.push(words);
                 }
             }
-            match fields.iter().next() {
-                // `{"candidate_id": "must be an integer"}`: the key is part of what it says.
-                Some((field, Value::String(words))) if found.is_empty() && fields.len() == 1 => {
-                    Some(format!("{field}: {words}"))
-                }
-                _ => (!found.is_empty()).then(|| found.join("; ")),
-            }
+            (!found.is_empty()).then(|| found.join("; "))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+/// One of a list of errors. In `{"candidate_id": "must be an integer"}` the key is part of what it says.
+fn from_item(item: &Value) -> Option<String> {
+    let alone = item.as_object().filter(|fields| fields.len() == 1);
+    let pair = alone.and_then(|fields| fields.iter().next());
+    from_json(item).or_else(|| {
+        let (field, words) = pair?;
+        Some(format!("{field}: {}", from_json(words)?))
+    })
 }

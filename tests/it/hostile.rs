@@ -98,7 +98,7 @@ async fn hostile_text_stays_text_and_a_hostile_id_stays_in_its_segment() {
         .unwrap();
     assert_eq!(dead["state"], "dead");
 
-    let original: serde_json::Value = serde_json::from_str(sample("hostile-text")).unwrap();
+    let original: Value = serde_json::from_str(sample("hostile-text")).unwrap();
     assert_eq!(at("wrapped.test").unwrap().json()["data"], original);
     let event = at("events.test").unwrap().json();
     assert_eq!(

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::harness::{inputs_without_a_file, sample};
 
 /// Each preset with the least that an operator writes.
-pub const OPERATORS: [(&str, &str); 7] = [
+pub const OPERATORS: [(&str, &str); 10] = [
     ("slack", "url = \"https://hooks.slack.com/services/T/B/x\""),
     (
         "lever",
@@ -25,6 +25,18 @@ pub const OPERATORS: [(&str, &str); 7] = [
     (
         "workable",
         "api_key = \"k3y-of-the-test\"\nwith.subdomain = \"acme\"\nwith.member_id = \"3247e8c7\"",
+    ),
+    (
+        "slack-bot",
+        "api_key = \"k3y-of-the-test\"\nwith.channel = \"C0123456789\"",
+    ),
+    (
+        "greenhouse",
+        "auth.oauth2 = { client_id = \"client-1\", client_secret = \"k3y-of-the-test\" }",
+    ),
+    (
+        "teamtailor",
+        "api_key = \"k3y-of-the-test\"\nwith.user_id = \"2\"",
     ),
     ("smartrecruiters", "api_key = \"k3y-of-the-test\""),
     (
@@ -120,7 +132,7 @@ fn write(golden: &mut String, request: &Shown) {
 }
 
 /// JSON as people read it: text of several lines stands on several lines, Slack's texts are one thing.
-fn outline(value: &Value, depth: usize) -> String {
+pub fn outline(value: &Value, depth: usize) -> String {
     let pad = "  ".repeat(depth);
     if let Some(text) = slack_text(value) {
         return outline(&text, depth);

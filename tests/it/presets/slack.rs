@@ -78,6 +78,7 @@ fn what_changed_is_named_where_the_previous_revision_is_gone() {
         payload: &body.into(),
         previous: None,
         changed: &changed,
+        receipt: None,
         with: None,
         attempt: 1,
         now: event.received_at,

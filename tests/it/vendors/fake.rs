@@ -45,8 +45,6 @@ pub enum Twist {
     Reset,
     /// Another answer.
     Say(Reply),
-    /// The vendor's own answer.
-    Nothing,
 }
 
 /// A request as the vendor reads it.
@@ -208,6 +206,16 @@ impl Asked {
         let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
         let (user, password) = text.split_once(':')?;
         Some((user.to_owned(), password.to_owned()))
+    }
+
+    /// The fields of a form that says that it is one.
+    pub fn form(&self) -> Vec<(String, String)> {
+        if self.header("content-type") != "application/x-www-form-urlencoded" {
+            return Vec::new();
+        }
+        url::form_urlencoded::parse(&self.body)
+            .into_owned()
+            .collect()
     }
 
     pub fn bearer(&self) -> Option<&str> {

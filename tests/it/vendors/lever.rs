@@ -74,7 +74,7 @@ async fn lever_is_understood() {
             .dead(unknown),
         case("an id of dots")
             .candidate("..")
-            .dead("url: path segment 3 would be `.` or `..`")
+            .dead("create.path: path segment 3 would be `.` or `..`")
             .requests(0),
         case("a wrong key")
             .key("api_key", "\"another\"")

@@ -4,9 +4,12 @@
 mod ashby;
 mod bamboohr;
 mod fake;
+mod greenhouse;
 mod lever;
 mod recruitee;
 mod scenario;
 mod slack;
+mod slack_bot;
 mod smartrecruiters;
+mod teamtailor;
 mod workable;

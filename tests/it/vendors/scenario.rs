@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mojito_relay::model::State;
+use mojito_relay::clock::Clock as _;
+use mojito_relay::model::{State, after};
 use serde_json::{Value, json};
 
 use super::fake::{Fake, Reply, Twist, Vendor};
@@ -13,8 +14,14 @@ use crate::harness::{TestRelay, sample};
 /// The operator's credential in every scenario.
 pub const SECRET: &str = "s3cret-of-the-test-4711";
 
+/// The client of that credential, where there is one.
+pub const CLIENT: &str = "client-of-the-test-0815";
+
 /// `api_key` as the operator writes it.
 pub const KEY: &str = "{ env = \"KEY\" }";
+
+/// After so long every rate has a slot.
+pub const SLOT: Duration = Duration::from_secs(2);
 
 /// A preset at its fake.
 pub trait Preset: Vendor + Default {
@@ -112,12 +119,6 @@ impl Scenario {
         self
     }
 
-    /// So many attempts are made in all.
-    pub fn attempts(mut self, count: usize) -> Self {
-        self.attempts = count;
-        self
-    }
-
     /// So many requests arrive: not one for each attempt.
     pub fn requests(mut self, count: usize) -> Self {
         self.requests = Some(count);
@@ -145,9 +146,9 @@ impl Scenario {
         payload.to_string()
     }
 
-    async fn play<P: Preset>(self, vendor: P) {
+    async fn play<P: Preset>(self) {
         let at = format!("{}: {}", P::NAME, self.name);
-        let fake = Fake::start(vendor, self.twists.clone()).await;
+        let fake = Fake::start(P::default(), self.twists.clone()).await;
         let own: Vec<_> = self
             .keys
             .iter()
@@ -161,11 +162,7 @@ impl Scenario {
             .json();
         for count in 1..=self.attempts {
             if count > 1 {
-                let due = next_try(&relay).await;
-                relay.advance(mojito_relay::model::after(
-                    mojito_relay::clock::Clock::now(&*relay.clock),
-                    due,
-                ));
+                next_try(&relay).await;
             }
             relay.attempts(count).await;
         }
@@ -208,14 +205,7 @@ impl Scenario {
 /// Plays each row, and those that no vendor is spared.
 pub async fn play<P: Preset>(rows: impl IntoIterator<Item = Scenario>) {
     for row in rows.into_iter().chain(anywhere()) {
-        row.play(P::default()).await;
-    }
-}
-
-/// Plays rows at a fake that is unlike the usual one.
-pub async fn play_at<P: Preset>(vendor: impl Fn() -> P, rows: impl IntoIterator<Item = Scenario>) {
-    for row in rows {
-        row.play(vendor()).await;
+        row.play::<P>().await;
     }
 }
 
@@ -271,22 +261,34 @@ pub fn configuration(
 /// A relay whose rates have their first slot.
 pub async fn started(toml: &str, fake: &Fake) -> TestRelay {
     let hook = format!("{}/services/T0001/B0001/{SECRET}", fake.origin());
-    let environment = [("KEY", SECRET.to_owned()), ("SLACK_WEBHOOK_URL", hook)];
+    let environment = [
+        ("KEY", SECRET.to_owned()),
+        ("CLIENT", CLIENT.to_owned()),
+        ("SLACK_WEBHOOK_URL", hook),
+    ];
     let relay = TestRelay::start_on_the_network(toml, &environment).await;
     relay.advance(Duration::from_mins(1));
     relay
 }
 
-/// When the lane sends again.
-pub async fn next_try(relay: &TestRelay) -> Timestamp {
+/// Lets the time come when the lane sends again, and its rate a slot.
+pub async fn next_try(relay: &TestRelay) {
     let status = relay.get("/api/v1/status").await.json();
     let lane = &status["destinations"][0];
-    let due = crate::harness::attempts(&relay.log)
-        .last()
-        .and_then(|last| last.due_at);
-    let times = ["held_until", "next_probe"];
+    let due = crate::harness::attempts(&relay.log).last();
+    let due: Option<Timestamp> = due.and_then(|last| last.due_at);
+    let times = ["held_until", "next_probe"].map(|key| lane[key].as_str().map(str::parse));
     let times = times
-        .iter()
-        .filter_map(|key| lane[key].as_str()?.parse().ok());
-    times.chain(due).max().expect("it waits for something")
+        .into_iter()
+        .flatten()
+        .map(|time| time.expect("a time"));
+    let due = times.chain(due).max().expect("it waits for something");
+    relay.advance(after(relay.clock.now(), due).max(SLOT));
+}
+
+/// Posts a sample whose candidate the fake knows.
+pub async fn post<P: Preset>(relay: &TestRelay, name: &str) {
+    let mut payload: Value = serde_json::from_str(sample(name)).unwrap();
+    payload["candidate_external_id"] = P::CANDIDATE.into();
+    relay.post("jobmojito", payload.to_string()).await;
 }
