@@ -109,6 +109,45 @@ async fn hostile_text_stays_text_and_a_hostile_id_stays_in_its_segment() {
     relay.ended(State::Delivered, 4).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_fails_makes_its_delivery_dead_and_the_next_one_goes_out() {
+    let id = "result.candidate_external_id";
+    for (template, reason) in [
+        (
+            "Score\n{{ result.candidate_external_id | int }}",
+            format!("body.note, line 2: not an integer: it is text that is no number (it reads {id})"),
+        ),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ result.candidate_external_id == '7' }}{% endfor %}{% endfor %}",
+            format!("body.note, line 1: more work than a template may do (it reads {id})"),
+        ),
+        (
+            "{% for a in range(60) %}\n{{ result.ai_analysis_recruiter }}{% endfor %}",
+            "body.note: more text than a template may write (it reads result.ai_analysis_recruiter)".to_owned(),
+        ),
+        (
+            "{% for a in [[1]] recursive %}\n{{ loop([[1]]) if result.candidate_external_id }}{% endfor %}",
+            format!("body.note, line 1: something that these kinds of values do not allow (it reads {id})"),
+        ),
+    ] {
+        let body = format!("body = {{ note = {template:?}, kind = \"note\" }}");
+        let mut relay = TestRelay::start(&crate::harness::with(&body)).await;
+        let mut bad: Value = serde_json::from_str(sample("submitted-rich")).unwrap();
+        bad["ai_analysis_recruiter"] = "x".repeat(20_000).into();
+        relay.post("jobmojito", bad.to_string()).await;
+        relay.ended(State::Dead, 1).await;
+        let dead = relay.attempts(1).await.remove(0);
+        assert_eq!((dead.reason, dead.verdict), (reason, None), "{template}");
+        assert_eq!(relay.receivers.seen().len(), 0, "no half message");
+
+        let plain = "body = { note = \"{{ result.score }}\", kind = \"note\" }";
+        relay.reload(&crate::harness::with(plain)).await.unwrap();
+        relay.post("jobmojito", sample("submitted-rich-selected")).await;
+        relay.ended(State::Delivered, 1).await;
+        assert_eq!(relay.receivers.seen()[0].json(), json!({"note": 5.12, "kind": "note"}));
+    }
+}
+
 /// A preset that shows all that it can show.
 struct Shop {
     preset: &'static str,
@@ -139,7 +178,7 @@ impl Shop {
         match outcome(&self.ready, source, body, previous) {
             DeliveryOutcome::Request(sent) => {
                 self.stays_in_place(&sent);
-                self.is_inert(&sent, body);
+                self.is_inert(&sent);
             }
             DeliveryOutcome::Skipped { reason } => {
                 assert_eq!(
@@ -190,9 +229,9 @@ impl Shop {
         }
     }
 
-    fn is_inert(&self, sent: &Shown, body: &str) {
+    fn is_inert(&self, sent: &Shown) {
         let message: Value = serde_json::from_str(&sent.body).expect("JSON, whatever came in");
-        if self.preset == "slack" {
+        if self.preset.starts_with("slack") {
             return within_slacks_limits(&message);
         }
         let mut texts = Vec::new();
@@ -213,10 +252,7 @@ impl Shop {
             }
             _ => {}
         }
-        assert!(
-            note.contains("{{ 7*7 }}") || !note.contains("49") || body.contains("49"),
-            "{note}"
-        );
+        assert!(!note.contains("49000007"), "evaluated: {note}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! BambooHR: a comment on an application. It answers in XML unless asked for JSON, and tells what is
+//! `BambooHR`: a comment on an application. It answers in XML unless asked for JSON, and tells what is
 //! wrong in a header.
 
 use serde_json::json;

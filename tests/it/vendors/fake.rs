@@ -257,8 +257,12 @@ impl Reply {
         }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
+    pub fn header(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        let value = match value.into() {
+            Value::String(text) => text,
+            number => number.to_string(),
+        };
+        self.headers.push((name, value));
         self
     }
 

@@ -134,7 +134,7 @@ async fn greenhouse_is_understood() {
     play::<Greenhouse>([
         case("a note").receipt("7330021"),
         case("an error that echoes the token").answered(echo).dead("400 Bad Request: what is •••?"),
-        case("an author").key("with.user_id", 158_108).receipt("7330021"),
+        case("an author").key("with.user_id", "158108").receipt("7330021"),
         case("an id that is a number").candidate(4_417_820),
         case("an id that is no number").candidate("gh_4417820").dead(no_number).requests(0),
         case("an unknown id").candidate("1").dead("404 Not Found: Resource not found"),

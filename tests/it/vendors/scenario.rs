@@ -67,8 +67,8 @@ pub fn case(name: &str) -> Scenario {
 
 impl Scenario {
     /// The operator writes this key, too, or otherwise. `ORIGIN` is where the fake is.
-    pub fn key(mut self, key: &'static str, value: impl ToString) -> Self {
-        self.keys.push((key, value.to_string()));
+    pub fn key(mut self, key: &'static str, value: &str) -> Self {
+        self.keys.push((key, value.to_owned()));
         self
     }
 
@@ -92,7 +92,7 @@ impl Scenario {
     /// Dead at once, the reason begins so.
     pub fn dead(mut self, says: &str) -> Self {
         self.state = State::Dead;
-        self.says = says.to_owned();
+        says.clone_into(&mut self.says);
         self
     }
 
@@ -100,7 +100,7 @@ impl Scenario {
     pub fn blocked(mut self, says: &str) -> Self {
         self.state = State::Waiting;
         self.lane = "blocked";
-        self.says = says.to_owned();
+        says.clone_into(&mut self.says);
         self
     }
 
@@ -108,14 +108,14 @@ impl Scenario {
     pub fn again(mut self, waits: std::ops::RangeInclusive<i64>, says: &str) -> Self {
         self.attempts += 1;
         self.waits = Some(waits);
-        self.says = says.to_owned();
+        says.clone_into(&mut self.says);
         self
     }
 
     /// It waits for its next attempt; the reason begins so.
     pub fn waits(mut self, says: &str) -> Self {
         self.state = State::Waiting;
-        self.says = says.to_owned();
+        says.clone_into(&mut self.says);
         self
     }
 
@@ -127,7 +127,7 @@ impl Scenario {
 
     /// Accepted with a warning that begins so.
     pub fn warned(mut self, says: &str) -> Self {
-        self.says = says.to_owned();
+        says.clone_into(&mut self.says);
         self
     }
 

@@ -1,4 +1,4 @@
-//! SmartRecruiters: a message on a candidate, by a mention in its text. Throttling has no time.
+//! `SmartRecruiters`: a message on a candidate, by a mention in its text. Throttling has no time.
 
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::fake::{Asked, Fake, Reply, Vendor};
+use super::fake::{Asked, Fake, Reply, Twist, Vendor};
 use super::scenario::{KEY, Preset, SECRET, SLOT, case, configuration, play, post, started};
 use crate::presets::outline;
 
@@ -189,4 +189,20 @@ async fn a_later_revision_edits_the_note_of_teamtailor_and_makes_it_anew_where_i
     );
     let update = fake.seen()[1].json(KIND).unwrap();
     insta::assert_snapshot!("teamtailor-update", outline(&update, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_id_of_a_note_stays_in_its_segment() {
+    let odd = "../users/2?x=1#%2e";
+    let fake = Fake::start(Teamtailor::default(), vec![Twist::Say(note_of(201, odd))]).await;
+    let toml = configuration("teamtailor", Teamtailor::keys(&fake.origin()), &[]);
+    let mut relay = started(&toml, &fake).await;
+    post::<Teamtailor>(&relay, "submitted-rich").await;
+    relay.attempts(1).await;
+    relay.advance(SLOT);
+    post::<Teamtailor>(&relay, "submitted-rich-selected").await;
+    relay.attempts(2).await;
+    let update = &fake.seen()[1];
+    assert_eq!((update.path[2].as_str(), update.path.len()), (odd, 3));
+    assert!(update.query.is_empty());
 }
