@@ -53,6 +53,21 @@ fn other_senders_events_are_shown_by_type_and_names_of_fields() {
 }
 
 #[test]
+fn an_event_of_another_sender_is_never_taken_for_an_interview_s() {
+    let ready = slack("");
+    for kind in ["failed", "updated", "abandoned", "score", "interview"] {
+        let body = format!(r#"{{"event": "{kind}", "id": "7"}}"#);
+        let shown = message(&ready, "shop", &body, None);
+        let blocks = shown["blocks"].as_array().unwrap();
+        assert_eq!(
+            (&blocks[0]["text"]["text"], blocks.len()),
+            (&json!(kind), 2)
+        );
+        assert_eq!(shown["text"], kind);
+    }
+}
+
+#[test]
 fn what_changed_is_named_where_the_previous_revision_is_gone() {
     let ready = slack("");
     let destinations = &ready.compiled.rules.destinations;

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// How a vendor answers.
 pub trait Vendor: Send + Sync + 'static {
@@ -78,6 +78,7 @@ struct Desk {
     seen: Mutex<Vec<Asked>>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
+    arrived: Notify,
     /// Where a test holds answers back: one permit lets one go.
     gate: Option<Semaphore>,
 }
@@ -102,6 +103,7 @@ impl Fake {
             seen: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
+            arrived: Notify::new(),
             gate,
         });
         let served = desk.clone();
@@ -120,6 +122,19 @@ impl Fake {
     /// Deliveries that arrived, whatever became of them.
     pub fn seen(&self) -> Vec<Asked> {
         self.desk.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until so many deliveries have arrived in all.
+    pub async fn arrived(&self, count: usize) {
+        loop {
+            let arrived = self.desk.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            if self.seen().len() >= count {
+                return;
+            }
+            arrived.await;
+        }
     }
 
     pub fn let_go(&self, count: usize) {
@@ -155,6 +170,7 @@ impl Desk {
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
         self.seen.lock().unwrap().push(asked.clone());
+        self.arrived.notify_waiters();
         if let Some(gate) = &self.gate {
             gate.acquire().await.expect("the gate stays").forget();
         }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fake::{Asked, Fake, Reply, Vendor};
 use super::scenario::{KEY, Preset, SECRET, case, configuration, play, started};
-use crate::harness::{attempts, sample};
+use crate::harness::{TestRelay, attempts, delivered, sample};
 
 #[derive(Default)]
 struct SmartRecruiters;
@@ -88,23 +88,45 @@ async fn smartrecruiters_is_understood() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn smartrecruiters_is_asked_four_things_at_once_and_not_more() {
+/// Twelve results of twelve candidates at once, at a fake that holds its answers back.
+async fn twelve(concurrency: Option<&str>) -> (TestRelay, Fake) {
     let fake = Fake::gated(SmartRecruiters).await;
+    let mut keys = vec![("rate_limit", "\"none\"".to_owned())];
+    keys.extend(concurrency.map(|count| ("concurrency", count.to_owned())));
     let toml = configuration(
         "smartrecruiters",
         SmartRecruiters::keys(&fake.origin()),
-        &[("rate_limit", "\"none\"".to_owned())],
+        &keys,
     );
-    let mut relay = started(&toml, &fake).await;
+    let relay = started(&toml, &fake).await;
     for subject in 0..12 {
         let payload = sample("submitted-rich")
             .replace("912ff898", &format!("{subject:08}"))
             .replace("gh_4417820", SmartRecruiters::CANDIDATE);
         relay.post("jobmojito", payload).await;
     }
-    fake.let_go(12);
+    (relay, fake)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn smartrecruiters_is_asked_four_things_at_once_and_not_more() {
+    let (mut relay, fake) = twelve(None).await;
+    for count in 4..12 {
+        fake.arrived(count).await;
+        fake.let_go(1);
+    }
+    fake.let_go(4);
     relay.attempts(12).await;
     assert!(attempts(&relay.log).all(|attempt| attempt.status == Some(201)));
-    assert!(fake.most_in_flight() <= 4, "{}", fake.most_in_flight());
+    assert_eq!(fake.most_in_flight(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_smartrecruiters_throttles_above_eight_at_once_arrives_later() {
+    let (mut relay, fake) = twelve(Some("12")).await;
+    fake.arrived(12).await;
+    fake.let_go(16);
+    relay.drive("all of them", delivered(12)).await;
+    let throttled = attempts(&relay.log).filter(|attempt| attempt.status == Some(429));
+    assert_eq!(throttled.count(), 4);
 }
