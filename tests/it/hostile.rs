@@ -152,21 +152,25 @@ async fn a_template_that_fails_makes_its_delivery_dead_and_the_next_one_goes_out
 struct Shop {
     preset: &'static str,
     ready: Ready,
-    /// What it sends for a result in which nothing is odd.
-    usual: Shown,
+    /// What it sends for a result in which nothing is odd, and for a later revision of it.
+    usual: [Shown; 2],
 }
 
 fn shops() -> Vec<Shop> {
     let open = |(preset, keys): (&'static str, &str)| {
         let ready = ready(preset, &format!("{keys}\nwith.analysis = true"));
-        let body = sample("submitted-rich").replace("gh_4417820", "4417820");
-        match outcome(&ready, "jobmojito", &body, None) {
-            DeliveryOutcome::Request(usual) => Shop {
-                preset,
-                ready,
-                usual,
-            },
-            other => panic!("{preset}: {other:?}"),
+        let usual = [None, Some(sample("submitted-rich-selected"))].map(|previous| {
+            let named = |body: &str| body.replace("gh_4417820", "4417820");
+            let (body, previous) = (named(sample("submitted-rich")), previous.map(named));
+            match outcome(&ready, "jobmojito", &body, previous.as_deref()) {
+                DeliveryOutcome::Request(usual) => usual,
+                other => panic!("{preset}: {other:?}"),
+            }
+        });
+        Shop {
+            preset,
+            ready,
+            usual,
         }
     };
     OPERATORS.into_iter().map(open).collect()
@@ -213,13 +217,8 @@ impl Shop {
                 headers,
             )
         };
-        assert_eq!(
-            shape(sent),
-            shape(&self.usual),
-            "{}: {}",
-            self.preset,
-            sent.url
-        );
+        let known = self.usual.iter().any(|usual| shape(sent) == shape(usual));
+        assert!(known, "{}: {:?}", self.preset, shape(sent));
         let odd = |c: char| c.is_control() || c.is_whitespace() || c == '#';
         assert!(!sent.url.contains(odd), "{}", sent.url);
         let dots = |segment: &str| matches!(segment, "." | ".." | "%2e" | "%2e%2e" | "%2E%2E");
@@ -290,7 +289,7 @@ fn every_preset_stands_every_sample_and_every_step_between_two() {
 fn a_candidate_of_dots_or_of_nothing_is_dead_where_it_would_change_the_path() {
     for shop in shops()
         .iter()
-        .filter(|shop| shop.usual.url.contains("4417820"))
+        .filter(|shop| shop.usual[0].url.contains("4417820"))
     {
         for id in ["", ".", ".."] {
             let body = sample("submitted-rich").replace("gh_4417820", id);

@@ -4,12 +4,13 @@ mod slack;
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use bytes::Bytes;
 use mojito_relay::app::{
-    DeliveryOutcome, Question, Ready, SAMPLES, compile, explain, sample as find_sample,
+    DeliveryOutcome, Past, Question, Ready, SAMPLES, compile, explain, sample as find_sample,
 };
 use mojito_relay::config::{self, presets};
 use mojito_relay::destination::Shown;
+use mojito_relay::model::Subject;
 use serde_json::Value;
 
 use crate::harness::{inputs_without_a_file, sample};
@@ -73,21 +74,33 @@ pub fn ready(preset: &str, keys: &str) -> Ready {
     compile(loaded, true).unwrap_or_else(|findings| panic!("{preset}: {findings:#?}"))
 }
 
-/// What becomes of a body of `source`, by the code that does it for real.
+/// What becomes of a body of `source`, by the code that does it for real. `previous` is taken for an
+/// earlier revision of it that was sent.
 pub fn outcome(ready: &Ready, source: &str, body: &str, previous: Option<&str>) -> DeliveryOutcome {
     let sources = &ready.compiled.rules.sources;
-    let now: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
-    let question = Question {
-        source: sources
-            .values()
-            .find(|known| &*known.name == source)
-            .unwrap(),
-        body: body.as_bytes(),
-        previous: previous.map(str::as_bytes),
-        now,
+    let source = sources.values().find(|known| &*known.name == source);
+    let (source, now) = (source.unwrap(), "2026-11-22T09:00:00Z".parse().unwrap());
+    let before = previous.and_then(|previous| as_revision_of(body, previous));
+    let supposed = |before: &Bytes| Past::supposed(ready, source, before, now).unwrap();
+    let history: Vec<Past> = before.iter().map(supposed).collect();
+    let body = Bytes::from(body.to_owned());
+    let told = |history| explain(ready, Question::new(source, &body, history, now)).unwrap();
+    let mut told = match told(&history) {
+        equal if equal.duplicate => told(&[]),
+        news => news,
     };
-    let mut told = explain(ready, question).unwrap();
     told.deliveries.pop().expect("everything is routed").outcome
+}
+
+/// `previous` with the id of `body`; None where that is no subject.
+fn as_revision_of(body: &str, previous: &str) -> Option<Bytes> {
+    let [body, mut previous] =
+        [body, previous].map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let id = body
+        .get("id")
+        .filter(|id| id.as_str().is_some_and(|id| Subject::new(id).is_ok()));
+    previous["id"] = id?.clone();
+    Some(previous.to_string().into())
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod receiver;
 
 pub use examples::{by_schema, toml_blocks};
 pub use faulty::FaultyStore;
-pub use receiver::{Receivers, answer};
+pub use receiver::{Receivers, Request, answer};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,7 @@ struct Script {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub host: String,
+    pub method: http::Method,
     pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -148,6 +149,7 @@ impl Transport for Receivers {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let seen = Request {
             host: host.clone(),
+            method: request.method.clone(),
             url: request.url.to_string(),
             headers: request.headers,
             body: request.body,
