@@ -86,7 +86,8 @@ fn from_headers(answer: &Answer) -> Option<String> {
 
 /// The keys under which APIs put their words.
 fn from_json(json: &Value) -> Option<String> {
-    const KEYS: [&str; 12] = [
+    const WARNINGS: [&str; 2] = ["warnings", "warning"];
+    const KEYS: [&str; 10] = [
         "error_description",
         "detail",
         "message",
@@ -97,8 +98,6 @@ fn from_json(json: &Value) -> Option<String> {
         "code",
         "response_metadata",
         "messages",
-        "warnings",
-        "warning",
     ];
     match json {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -110,7 +109,11 @@ fn from_json(json: &Value) -> Option<String> {
                     found.push(words);
                 }
             }
-            (!found.is_empty()).then(|| found.join("; "))
+            if found.is_empty() {
+                let warning = |key: &&str| from_json(fields.get(*key)?);
+                return WARNINGS.iter().find_map(warning);
+            }
+            Some(found.join("; "))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }

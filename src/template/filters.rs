@@ -182,9 +182,7 @@ fn number(value: &Value, digits: Option<usize>) -> Value {
     let Some(digits) = digits.filter(|_| shown.contains('.')) else {
         return Value::from(shown);
     };
-    // Larger ones would be written out with all their digits.
-    let number = f64::try_from(value.clone()).ok();
-    let Some(number) = number.filter(|number| number.abs() < 1e15) else {
+    let Ok(number) = f64::try_from(value.clone()) else {
         return Value::from(shown);
     };
     let rounded = format!("{number:.0$}", digits.min(17));

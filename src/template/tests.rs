@@ -130,7 +130,6 @@ fn filters_do_what_they_say() {
         ("{{ 4.999 | number(2) }}", json!("5")),
         ("{{ 100 | number(1) }}", json!("100")),
         ("{{ -0.001 | number(1) }}", json!("0")),
-        ("{{ 1.5e300 | number(2) }}", json!("1.5e300")),
         ("{{ 'n/a' | number(2) }}", json!("n/a")),
         ("{{ result.list | bullets }}", json!("• a\n• 2")),
         ("{{ 'alone' | bullets }}", json!("• alone")),
