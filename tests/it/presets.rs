@@ -265,7 +265,7 @@ fn presets_only_write_notes() {
 #[test]
 fn no_preset_is_left_out_of_these_tests() {
     let mut known: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-    let mut all: Vec<&str> = presets().iter().map(|about| about.name).collect();
+    let mut all: Vec<String> = presets().into_iter().map(|about| about.name).collect();
     known.sort_unstable();
     all.sort_unstable();
     assert_eq!(known, all);
