@@ -40,7 +40,9 @@ pub(super) fn said(answer: &Answer, json: &Value) -> Option<String> {
     if page {
         return Some("an HTML page".to_owned());
     }
-    from_json(json).or_else(|| Some(body.trim().to_owned()).filter(|body| !body.is_empty()))
+    from_json(json)
+        .or_else(|| from_headers(answer))
+        .or_else(|| Some(body.trim().to_owned()).filter(|body| !body.is_empty()))
 }
 
 /// The start of the body, at most [`EXCERPT_BYTES`], without secrets and control characters.
@@ -74,20 +76,32 @@ fn redirect(answer: &Answer) -> String {
     }
 }
 
+/// Some say it in a header, such as `X-Vendor-Error-Message`.
+fn from_headers(answer: &Answer) -> Option<String> {
+    let told = |name: &http::HeaderName| name.as_str().ends_with("error-message");
+    let (_, value) = answer.headers.iter().find(|(name, _)| told(name))?;
+    let words = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+    (!words.is_empty()).then_some(words)
+}
+
 /// The keys under which APIs put their words.
 fn from_json(json: &Value) -> Option<String> {
-    const KEYS: [&str; 7] = [
+    const WARNINGS: [&str; 2] = ["warnings", "warning"];
+    const KEYS: [&str; 10] = [
         "error_description",
         "detail",
         "message",
         "error",
+        "errorInfo",
         "title",
         "errors",
         "code",
+        "response_metadata",
+        "messages",
     ];
     match json {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Array(items) => items.first().and_then(from_json),
+        Value::Array(items) => items.first().and_then(from_item),
         Value::Object(fields) => {
             let mut found = Vec::new();
             for words in KEYS.iter().filter_map(|key| from_json(fields.get(*key)?)) {
@@ -95,8 +109,22 @@ fn from_json(json: &Value) -> Option<String> {
                     found.push(words);
                 }
             }
-            (!found.is_empty()).then(|| found.join("; "))
+            if found.is_empty() {
+                let warning = |key: &&str| from_json(fields.get(*key)?);
+                return WARNINGS.iter().find_map(warning);
+            }
+            Some(found.join("; "))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+/// One of a list of errors. In `{"candidate_id": "must be an integer"}` the key is part of what it says.
+fn from_item(item: &Value) -> Option<String> {
+    let alone = item.as_object().filter(|fields| fields.len() == 1);
+    let pair = alone.and_then(|fields| fields.iter().next());
+    from_json(item).or_else(|| {
+        let (field, words) = pair?;
+        Some(format!("{field}: {}", from_json(words)?))
+    })
 }

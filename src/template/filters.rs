@@ -253,7 +253,8 @@ fn is_link(value: &Value) -> bool {
     let Some(text) = value.as_str() else {
         return false;
     };
-    let odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '|' | '\\');
+    let odd =
+        |c: char| text::is_hidden(c) || c.is_whitespace() || matches!(c, '<' | '>' | '|' | '\\');
     if text.contains(odd) || text::units(text) > LINK_UNITS {
         return false;
     }

@@ -146,6 +146,10 @@ fn filters_do_what_they_say() {
         ),
         ("{{ 'javascript:alert(1)' is link }}", json!(false)),
         ("{{ 'https://e.example/a b' is link }}", json!(false)),
+        (
+            "{{ 'https://e.example/\u{202e}fdp.exe' is link }}",
+            json!(false),
+        ),
         ("{{ 'žluť' | capitalize }}", json!("Žluť")),
         ("{{ 'a-b' | replace('-', '+') }}", json!("a+b")),
         ("{{ ['b', 'a'] | sort | map('upper') | join }}", json!("AB")),
@@ -379,6 +383,18 @@ fn a_tree_names_the_leaf_that_is_wrong() {
     );
     let tree = Tree::compile(&json!({"a": {"b": "{{ result.name | int }}"}}), "body").unwrap();
     assert_eq!(tree.render(&scope(&result())).unwrap_err().key, "body.a.b");
+}
+
+#[test]
+fn a_template_may_not_write_too_much() {
+    let half = json!({"text": "x".repeat(OUTPUT_BYTES / 2 + 1)});
+    let render = |source| Template::text(source).unwrap().render(&scope(&half));
+    assert!(render("{{ result.text }}!").is_ok());
+    let why = render("{{ result.text }}{{ result.text }}").unwrap_err();
+    assert_eq!(
+        why.message,
+        "more text than a template may write (it reads result.text)"
+    );
 }
 
 #[test]

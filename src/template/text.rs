@@ -71,7 +71,7 @@ fn visible(text: &str, limit: Option<usize>) -> String {
 
 /// Control characters, marks and overrides of writing direction, and characters of no width, except
 /// the two joiners that emoji and some scripts are written with.
-fn is_hidden(char: char) -> bool {
+pub(super) fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
             '\u{00ad}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'

@@ -29,3 +29,4 @@ mod store;
 mod tokens;
 mod transport;
 mod updates;
+mod vendors;

@@ -1,7 +1,6 @@
 //! Destinations through their public face: what goes out, and what answers mean.
 
 mod requests;
-mod slack;
 mod verdicts;
 
 use std::sync::Arc;

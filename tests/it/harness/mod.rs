@@ -20,7 +20,7 @@ use mojito_relay::clock::{Clock as _, ManualClock};
 use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::model::State;
 use mojito_relay::telemetry::{Attempted, Happening, Received};
-use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport as _};
+use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -65,6 +65,8 @@ pub struct TestRelay {
     heard: broadcast::Receiver<Happening>,
     pub log: Vec<Happening>,
     folder: Arc<TempDir>,
+    transport: Arc<dyn Transport>,
+    environment: Vec<(String, String)>,
     network: NetworkTransport,
 }
 
@@ -73,6 +75,8 @@ pub struct Remains {
     pub clock: Arc<ManualClock>,
     pub receivers: Arc<Receivers>,
     folder: Arc<TempDir>,
+    transport: Arc<dyn Transport>,
+    environment: Vec<(String, String)>,
 }
 
 /// What the relay answered a sender or an operator.
@@ -86,13 +90,32 @@ pub struct Reply {
 impl TestRelay {
     /// A relay with an empty store. `toml` holds sources, destinations and routes.
     pub async fn start(toml: &str) -> Self {
-        let start: Timestamp = "2026-11-22T09:00:00Z".parse().expect("a time");
-        let remains = Remains {
-            clock: Arc::new(ManualClock::new(start)),
-            receivers: Arc::new(Receivers::default()),
-            folder: Arc::new(TempDir::new().expect("a temporary folder")),
-        };
+        let receivers = Arc::new(Receivers::default());
+        Remains::new(receivers.clone(), receivers).start(toml).await
+    }
+
+    /// The same, but what it sends goes out over real connections; with variables of the environment.
+    pub async fn start_on_the_network(toml: &str, environment: &[(&str, String)]) -> Self {
+        let network = Arc::new(NetworkTransport::default());
+        let mut remains = Remains::new(Arc::default(), network);
+        let variables = environment.iter().cloned();
+        remains.environment = variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         remains.start(toml).await
+    }
+
+    /// What destinations gave back to find things again.
+    pub fn receipts(&self) -> Vec<String> {
+        let store = rusqlite::Connection::open(self.folder.path().join("relay.db"));
+        let store = store.expect("the store is a file");
+        let mut rows = store
+            .prepare(
+                "SELECT value FROM receipt WHERE value IS NOT NULL ORDER BY destination, value",
+            )
+            .expect("the table of receipts");
+        let values = rows.query_map((), |row| row.get(0)).expect("rows");
+        values.map(|value| value.expect("a text")).collect()
     }
 
     /// Somebody who can post from another task.
@@ -241,6 +264,8 @@ impl TestRelay {
                 clock: self.clock,
                 receivers: self.receivers,
                 folder: self.folder,
+                transport: self.transport,
+                environment: self.environment,
             },
         )
     }
@@ -254,21 +279,37 @@ impl TestRelay {
             clock: self.clock,
             receivers: self.receivers,
             folder: self.folder,
+            transport: self.transport,
+            environment: self.environment,
         }
     }
 }
 
 impl Remains {
+    fn new(receivers: Arc<Receivers>, transport: Arc<dyn Transport>) -> Self {
+        let start: Timestamp = "2026-11-22T09:00:00Z".parse().expect("a time");
+        Self {
+            clock: Arc::new(ManualClock::new(start)),
+            receivers,
+            folder: Arc::new(TempDir::new().expect("a temporary folder")),
+            transport,
+            environment: Vec::new(),
+        }
+    }
+
     /// A relay on the store that is there.
     pub async fn start(self, toml: &str) -> TestRelay {
         let Self {
             clock,
             receivers,
             folder,
+            transport,
+            environment,
         } = self;
         std::fs::write(folder.path().join("relay.toml"), toml).expect("the folder is writable");
         assert_eq!(by_schema(toml), "", "what runs is right by the schema, too");
-        let ready = app::load(&inputs(&folder)).unwrap_or_else(|findings| panic!("{findings:#?}"));
+        let ready = app::load(&inputs(&folder, &environment))
+            .unwrap_or_else(|findings| panic!("{findings:#?}"));
         let telemetry = app::telemetry();
         let heard = telemetry.listen();
         let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
@@ -278,7 +319,7 @@ impl Remains {
             clock: clock.clone(),
             seed: [1; 32],
             store: store.clone(),
-            transport: receivers.clone(),
+            transport: transport.clone(),
             telemetry,
             ingress: app::listen(loopback).await.expect("a port"),
             admin: app::listen(loopback).await.expect("a port"),
@@ -293,6 +334,8 @@ impl Remains {
             heard,
             log: Vec::new(),
             folder,
+            transport,
+            environment,
             network,
         }
     }
@@ -398,10 +441,10 @@ pub fn inputs_without_a_file() -> Inputs {
     }
 }
 
-fn inputs(folder: &TempDir) -> Inputs {
+fn inputs(folder: &TempDir, environment: &[(String, String)]) -> Inputs {
     Inputs {
         file: folder.path().join("relay.toml"),
-        environment: Vec::new(),
+        environment: environment.to_vec(),
         flags: vec![
             (
                 "store.url".to_owned(),
