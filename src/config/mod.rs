@@ -105,7 +105,7 @@ pub struct Loaded {
     pub locator: Locator,
     /// What it was made from, to make it again.
     pub inputs: Inputs,
-    /// Every file that was read for it: the relay.toml, secrets, certificates.
+    /// Every file that was read for it: the relay.toml, presets, secrets, certificates.
     pub files: Vec<PathBuf>,
     /// The operator's own presets.
     pub own_presets: Vec<OwnPreset>,
@@ -149,6 +149,7 @@ pub fn load_text(inputs: &Inputs, text: &str) -> Result<Loaded, Vec<Finding>> {
     let config = read(&reading, &settled, inputs, text);
     warn_of_substitutions(&reading, "", &layers.own);
     let mut files = vec![inputs.file.clone()];
+    files.extend(layers.presets.own_files());
     files.extend(reading.files());
     let findings = reading.into_findings();
     match config {

@@ -111,6 +111,14 @@ impl Presets {
         self.own().map(|one| [one.name.as_str(), one.text.as_str()])
     }
 
+    /// Where each stands.
+    pub(in crate::config) fn own_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.known.iter().filter_map(|one| match &one.origin {
+            Origin::File(path) => Some(path.clone()),
+            Origin::BuiltIn | Origin::Base => None,
+        })
+    }
+
     fn own(&self) -> impl Iterator<Item = &Preset> {
         let known = self.known.iter();
         known.filter(|one| matches!(one.origin, Origin::File(_)))

@@ -227,7 +227,12 @@ mine/nme.toml:1: this is not TOML: column 7: unclosed table, expected `]`
 fn another_preset_is_another_configuration() {
     let toml = used("api_key = { env = \"K\" }");
     let home = Home::with(&[("nme.toml", NME)]);
-    let before = home.loaded(&toml).config.hash;
+    let loaded = home.loaded(&toml);
+    assert!(
+        loaded.files.contains(&home.0.path().join("mine/nme.toml")),
+        "a change of it is a reload"
+    );
+    let before = loaded.config.hash;
     assert_eq!(home.loaded(&toml).config.hash, before);
     std::fs::write(home.0.path().join("mine/nme.toml"), format!("{NME}\n")).unwrap();
     assert_ne!(home.loaded(&toml).config.hash, before);
