@@ -204,3 +204,46 @@ async fn a_revision_that_lacks_the_field_too_is_skipped_and_both_are_taken_up() 
     assert_eq!(states(&relay).await, [pair("delivered", ""), up(), up()]);
     assert_eq!(relay.receivers.seen()[0].json()["score"], 5.0);
 }
+
+/// The report's link of the sample, as sent by `preset` when `days` have passed since it came.
+async fn report_after(preset: &str, days: u64) -> String {
+    let toml = format!(
+        "[sources.jobmojito]\nauth = \"none\"\n[destinations.it]\n{preset}\nrate_limit = \"none\"\npaused = true\n\
+         with.report_ttl = \"7d\"\n[[routes]]\nto = [\"it\"]\n"
+    );
+    let mut relay = TestRelay::start(&toml).await;
+    let body = r#"{"ok":true,"ts":"1.1","data":{"id":"n"}}"#;
+    relay
+        .receivers
+        .always("it.test", crate::harness::answer(200, body));
+    relay
+        .post("jobmojito", crate::harness::sample("submitted-rich"))
+        .await;
+    relay.clock.advance(Duration::from_hours(24 * days));
+    relay
+        .reload(&toml.replace("paused = true", ""))
+        .await
+        .expect("a sound file");
+    relay.ended(State::Delivered, 1).await;
+    relay.receivers.seen()[0].json().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_s_link_that_outlived_its_time_is_replaced_by_words_and_the_result_s_id() {
+    let bot = "preset = \"slack-bot\"\nbase_url = \"http://it.test\"\napi_key = \"xoxb-of-the-test\"\nwith.channel = \"C1\"";
+    let note = "preset = \"lever\"\nbase_url = \"http://it.test\"\napi_key = \"k3y-of-the-test\"";
+    for preset in [bot, note] {
+        let sent = report_after(preset, 6).await;
+        assert!(
+            sent.contains("912ff898.pdf") && !sent.contains("expired"),
+            "{sent}"
+        );
+        let sent = report_after(preset, 8).await;
+        let words = "The link to the report has expired. It is with the result in JobMojito: \
+                     912ff898-2e65-4a31-8ff5-d3c59005eb97";
+        assert!(
+            sent.contains(words) && !sent.contains("912ff898.pdf"),
+            "{sent}"
+        );
+    }
+}
