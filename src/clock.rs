@@ -19,6 +19,11 @@ pub trait Clock: Send + Sync {
 
     /// Returns once the time of day is `at` or later.
     async fn sleep_until(&self, at: Timestamp);
+
+    /// The same for periodic work that nobody waits for: no reason for a test to move its clock on.
+    async fn idle_until(&self, at: Timestamp) {
+        self.sleep_until(at).await;
+    }
 }
 
 /// The machine's clock.
@@ -32,13 +37,21 @@ pub struct SystemClock {
 pub struct ManualClock {
     inner: Mutex<Manual>,
     slept: Notify,
+    idled: Notify,
+}
+
+#[derive(Debug)]
+struct Sleeper {
+    wake: oneshot::Sender<()>,
+    /// It does not count as something to move on for.
+    idle: bool,
 }
 
 #[derive(Debug)]
 struct Manual {
     now: Timestamp,
     monotonic: Duration,
-    sleepers: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
+    sleepers: BTreeMap<(Timestamp, u64), Sleeper>,
     serial: u64,
 }
 
@@ -101,6 +114,7 @@ impl ManualClock {
                 serial: 0,
             }),
             slept: Notify::new(),
+            idled: Notify::new(),
         }
     }
 
@@ -115,7 +129,7 @@ impl ManualClock {
         let later = (inner.now, u64::MAX);
         let still_asleep = inner.sleepers.split_off(&later);
         for (_, sleeper) in std::mem::replace(&mut inner.sleepers, still_asleep) {
-            let _gone_is_fine = sleeper.send(());
+            let _gone_is_fine = sleeper.wake.send(());
         }
     }
 
@@ -135,8 +149,39 @@ impl ManualClock {
             .inner
             .lock()
             .expect("no sleeper panics while it holds the clock");
-        inner.sleepers.retain(|_, sleeper| !sleeper.is_closed());
-        inner.sleepers.keys().next().map(|(at, _)| *at)
+        inner
+            .sleepers
+            .retain(|_, sleeper| !sleeper.wake.is_closed());
+        let mut hurried = inner.sleepers.iter().filter(|(_, sleeper)| !sleeper.idle);
+        hurried.next().map(|((at, _), _)| *at)
+    }
+
+    /// Waits until somebody idles since this was last asked.
+    pub async fn idler(&self) {
+        self.idled.notified().await;
+    }
+
+    async fn wait(&self, at: Timestamp, idle: bool) {
+        let woken = {
+            let mut inner = self
+                .inner
+                .lock()
+                .expect("no sleeper panics while it holds the clock");
+            if inner.now >= at {
+                return;
+            }
+            let (wake, woken) = oneshot::channel();
+            inner.serial += 1;
+            let serial = inner.serial;
+            inner.sleepers.insert((at, serial), Sleeper { wake, idle });
+            woken
+        };
+        let fell_asleep = if idle { &self.idled } else { &self.slept };
+        fell_asleep.notify_one();
+        if woken.await.is_err() {
+            // The clock is gone: time will not come.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -157,25 +202,11 @@ impl Clock for ManualClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        let woken = {
-            let mut inner = self
-                .inner
-                .lock()
-                .expect("no sleeper panics while it holds the clock");
-            if inner.now >= at {
-                return;
-            }
-            let (wake, woken) = oneshot::channel();
-            inner.serial += 1;
-            let serial = inner.serial;
-            inner.sleepers.insert((at, serial), wake);
-            woken
-        };
-        self.slept.notify_one();
-        if woken.await.is_err() {
-            // The clock is gone: time will not come.
-            std::future::pending::<()>().await;
-        }
+        self.wait(at, false).await;
+    }
+
+    async fn idle_until(&self, at: Timestamp) {
+        self.wait(at, true).await;
     }
 }
 

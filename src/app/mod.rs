@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng as _};
 use tokio::net::TcpListener;
@@ -192,13 +191,8 @@ impl Relay {
         let (bell, listener) = doorbell(RINGS);
         let (dispatcher, lanes) =
             Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
-        let wires = Wires {
-            bell,
-            lanes,
-            certificates,
-            in_force: Arc::new(ArcSwap::from_pointee(first(&config, &compiled, &parts))),
-            draining: Arc::default(),
-        };
+        let in_force = first(&config, &compiled, &parts);
+        let wires = Wires::new((bell, lanes), certificates, in_force, config.keep.clone());
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));
@@ -227,6 +221,8 @@ impl Relay {
             .reconfigure(compiled.lanes, compiled.routes)
             .await;
         opened.map_err(|_| StoreError::Closed)?;
+        let upkeep = wires.upkeep(&parts).run(relay.stop.lanes.clone());
+        relay.spawn("upkeep", upkeep);
         relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
             let watching = (relay.reloader.clone(), relay.clock.clone());

@@ -14,6 +14,7 @@ use crate::dispatch::Handle;
 use crate::http::admin::{InForce, LastReload, Reload};
 use crate::http::{AdminSettings, Certificates, ServerSettings};
 use crate::intake::Intake;
+use crate::store::Keep;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 
@@ -37,6 +38,7 @@ pub struct Reloader {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) in_force: Arc<ArcSwap<InForce>>,
+    pub(super) keep: Arc<ArcSwap<Keep>>,
 }
 
 /// What only a restart can change.
@@ -117,6 +119,7 @@ impl Reloader {
         {
             tracing::warn!("reload while shutting down: the lanes stay as they are");
         }
+        self.keep.store(Arc::new(ready.config.keep));
         let before = self.in_force.load();
         let (hash, generation) = (ready.config.hash, before.generation + 1);
         self.in_force.store(Arc::new(InForce {

@@ -23,7 +23,7 @@ pub(super) async fn watch(reloader: Arc<Reloader>, clock: Arc<dyn Clock>, stop: 
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep_until(plus(clock.now(), LOOK)) => {}
+            () = clock.idle_until(plus(clock.now(), LOOK)) => {}
         }
         let (files, tried) = reloader.tried();
         let now = Some(look(files).await);

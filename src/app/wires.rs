@@ -16,6 +16,8 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce};
 use crate::intake::{Intake, Parts as IntakeParts};
+use crate::store::Keep;
+use crate::upkeep::Upkeep;
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -24,9 +26,26 @@ pub(super) struct Wires {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) in_force: Arc<ArcSwap<InForce>>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) keep: Arc<ArcSwap<Keep>>,
 }
 
 impl Wires {
+    pub(super) fn new(
+        (bell, lanes): (Doorbell, Handle),
+        certificates: Option<Arc<Certificates>>,
+        in_force: InForce,
+        keep: Keep,
+    ) -> Self {
+        Self {
+            bell,
+            lanes,
+            certificates,
+            in_force: Arc::new(ArcSwap::from_pointee(in_force)),
+            draining: Arc::default(),
+            keep: Arc::new(ArcSwap::from_pointee(keep)),
+        }
+    }
+
     pub(super) fn office(&self, config: &Config, parts: &Parts, reload: Arc<Reloader>) -> Admin {
         Admin {
             store: parts.store.clone(),
@@ -59,6 +78,15 @@ impl Wires {
             telemetry: parts.telemetry.clone(),
             clock: parts.clock.clone(),
             in_force: self.in_force.clone(),
+            keep: self.keep.clone(),
+        }
+    }
+
+    pub(super) fn upkeep(&self, parts: &Parts) -> Upkeep {
+        Upkeep {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            keep: self.keep.clone(),
         }
     }
 }

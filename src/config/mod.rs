@@ -6,6 +6,7 @@ mod destinations;
 mod environment;
 mod finding;
 mod form;
+mod keep;
 mod lanes;
 mod layers;
 mod locate;
@@ -43,6 +44,7 @@ use crate::dispatch::LaneSettings;
 use crate::http::{AdminSettings, ServerSettings};
 use crate::route::Route;
 use crate::source::Source;
+use crate::store::Keep;
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 
@@ -79,6 +81,7 @@ pub struct Config {
     pub server: ServerSettings,
     pub admin: AdminSettings,
     pub store: StoreSettings,
+    pub keep: Keep,
     pub log: LogSettings,
     /// A change of one of [`Loaded::files`] is to take effect by itself.
     pub watch: bool,
@@ -253,6 +256,7 @@ fn read<'a>(
     let admin = root.table("admin", &schema::ADMIN);
     let admin = admin.and_then(|table| server::admin(&table, listen));
     let store = root.table("store", &schema::STORE);
+    let keep = store.as_ref().and_then(keep::keep);
     let store = store.and_then(|table| server::store(&table));
     let log = root.table("log", &schema::LOG);
     let log = log.and_then(|table| server::log(&table));
@@ -273,6 +277,7 @@ fn read<'a>(
         server: server?,
         admin: admin?,
         store: store?,
+        keep: keep?,
         log: log?,
         watch: watch?,
         sources: sources.collect::<Option<_>>()?,

@@ -1,10 +1,12 @@
 //! What the relay asks of a store, in the words of the field. Each method is one whole transaction;
 //! a store never decides, it only answers whether the plan that it was given still fits.
 
+mod keep;
 mod plan;
 mod query;
 pub mod sqlite;
 
+pub use keep::{Keep, Sweep, Swept};
 pub use plan::{
     AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, NewDelivery, Outcome,
     Placed, Receipt, Replay, Replayed, Settled, Settlement, Since, Skipped, Unconfirmed, Waiting,
@@ -78,6 +80,9 @@ pub trait Store: Send + Sync {
 
     /// Puts a final delivery back to waiting with a fresh budget.
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError>;
+
+    /// One step of retention.
+    async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError>;
 
     /// One event with its payload, revisions, deliveries and attempts.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError>;

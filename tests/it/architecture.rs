@@ -13,7 +13,7 @@ const FLOORS: [&[&[&str]]; 9] = [
     ],
     &[&["doorbell"], &["telemetry"]],
     &[&["destination"]],
-    &[&["intake"], &["dispatch"]],
+    &[&["intake"], &["dispatch"], &["upkeep"]],
     &[&["http"]],
     &[&["config"]],
     &[&["app"]],

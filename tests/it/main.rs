@@ -23,6 +23,7 @@ mod lanes;
 mod online;
 mod peers;
 mod presets;
+mod retention;
 mod server;
 mod settling;
 mod store;

@@ -56,7 +56,8 @@ pub static ROOT: Lazy = Lazy::new(|| {
 pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
 pub static SERVER_TLS: Lazy = Lazy::new(|| Section::of::<server::ServerTls>("server.tls", &[]));
 pub static ADMIN: Lazy = Lazy::new(|| Section::of::<server::Admin>("admin", &[]));
-pub static STORE: Lazy = Lazy::new(|| Section::of::<server::Store>("store", &["keep"]));
+pub static STORE: Lazy = Lazy::new(|| Section::of::<server::Store>("store", &[]));
+pub static KEEP: Lazy = Lazy::new(|| Section::of::<server::Keep>("store.keep", &[]));
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
 pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
 pub static SOURCE: Lazy = Lazy::new(|| {
@@ -104,6 +105,7 @@ pub static SECTIONS: &[&Lazy] = &[
     &SERVER_TLS,
     &ADMIN,
     &STORE,
+    &KEEP,
     &LOG,
     &RELOAD,
     &SOURCE,

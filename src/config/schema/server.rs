@@ -103,6 +103,24 @@ pub struct Store {
     pub url: Option<String>,
     /// Deliveries waiting, over all destinations; above it senders get 503 and try again later.
     pub max_waiting: Option<Count>,
+    /// How long what stays, from when an event was received.
+    pub keep: Option<Keep>,
+}
+
+/// How long what stays, from when an event was received. A payload stays in any case while one of its deliveries is not final.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Keep {
+    /// Payloads of events with a delivery that was delivered.
+    pub delivered: Option<Duration>,
+    /// Payloads of events with a delivery that is dead.
+    pub dead: Option<Duration>,
+    /// Payloads of all other events: superseded, skipped, discarded, routed nowhere.
+    pub other: Option<Duration>,
+    /// Ids, states, times, revision numbers, keyed digests of fields and receipts. At least as long as any payload.
+    pub ledger: Option<Duration>,
+    /// Payloads by type of event, whatever became of them: { "interview.failed" = "2d" }.
+    pub types: Option<BTreeMap<String, Duration>>,
 }
 
 /// `[log]`

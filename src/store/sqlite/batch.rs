@@ -145,6 +145,11 @@ impl<'a> Batch<'a> {
         self.count(destination, to, 1);
     }
 
+    /// Counts a delivery that is gone from the store.
+    pub(super) fn count_gone(&mut self, destination: i64, from: State) {
+        self.count(destination, from, -1);
+    }
+
     fn count(&mut self, destination: i64, state: State, delta: i64) {
         let key = (destination, rows::state_code(state));
         *self.memory.tally.entry(key).or_default() += delta;

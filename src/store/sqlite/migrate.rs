@@ -10,6 +10,7 @@ use crate::store::{StoreError, StoreKey};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
 ];
 
 /// What an opened store tells about itself.

@@ -15,6 +15,7 @@ mod replay;
 mod rows;
 mod settle;
 mod subjects;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -32,7 +33,8 @@ pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
-    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Tally, Work,
+    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally,
+    Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -168,6 +170,20 @@ impl Store for SqliteStore {
 
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
         let write = move |batch: &mut batch::Batch<'_>| replay::replay(batch, delivery, how);
+        self.writer.write(write).await
+    }
+
+    async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError> {
+        let (keep, now, after, limit) = (sweep.keep.clone(), sweep.now, sweep.after, sweep.limit);
+        let write = move |batch: &mut batch::Batch<'_>| {
+            let sweep = Sweep {
+                keep: &keep,
+                now,
+                after,
+                limit,
+            };
+            sweep::sweep(batch, &sweep)
+        };
         self.writer.write(write).await
     }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, settle, subjects, work,
+    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, settle, subjects, sweep, work,
 };
 use crate::clock::ManualClock;
 use crate::model::{Event, EventType, FieldDigests, Mint, State, Subject};
@@ -76,6 +76,8 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
     );
     check(lanes::NEXT_DUE, "delivery_due (destination=? AND due_at>?)");
     check(lanes::RELEASE, "delivery_due (destination=? AND due_at>?)");
+    check(sweep::PAYLOADS, "SEARCH p USING INTEGER PRIMARY KEY");
+    check(sweep::EVENTS, "SEARCH e USING INTEGER PRIMARY KEY");
     check(settle::FIND, "sqlite_autoindex_event_1 (id=?)");
     check(&work::sql(), "sqlite_autoindex_event_1 (id=?)");
     check(

@@ -25,11 +25,9 @@ fn unknown_keys() {
 
 #[test]
 fn keys_of_a_later_version() {
-    let text = with("[store]\nkeep = { dead = \"30d\" }\n[alerts]\nto = []");
+    let text = with("[alerts]\nto = []");
     assert_snapshot!(findings(&text), @r#"
-    relay.toml:8: store.keep: `keep` is not in this version yet
-      hint: take it out; a later version will have it
-    relay.toml:9: alerts: `alerts` is not in this version yet
+    relay.toml:7: alerts: `alerts` is not in this version yet
       hint: take it out; a later version will have it
     "#);
 }

@@ -8,13 +8,17 @@ use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
     AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
-    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Tally, Work,
+    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally,
+    Work,
 };
+use tokio::sync::watch;
 
 /// Passes everything on, but for the methods that are failing.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     failing: Mutex<HashSet<&'static str>>,
+    /// Rounds of retention that are over.
+    rounds: watch::Sender<usize>,
 }
 
 impl FaultyStore {
@@ -22,7 +26,21 @@ impl FaultyStore {
         Arc::new(Self {
             inner,
             failing: Mutex::default(),
+            rounds: watch::Sender::new(0),
         })
+    }
+
+    /// Rounds of retention that are over.
+    pub fn rounds(&self) -> usize {
+        *self.rounds.borrow()
+    }
+
+    /// Waits until so many rounds of retention are over.
+    pub async fn rounds_reached(&self, count: usize) {
+        let mut rounds = self.rounds.subscribe();
+        let reached = rounds.wait_for(|rounds| *rounds >= count);
+        let reached = tokio::time::timeout(super::PATIENCE, reached).await;
+        assert!(reached.is_ok(), "retention did not get to round {count}");
     }
 
     /// From now on these methods fail, and no others.
@@ -111,6 +129,15 @@ impl Store for FaultyStore {
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
         self.may("replay")?;
         self.inner.replay(delivery, how).await
+    }
+
+    async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError> {
+        self.may("sweep")?;
+        let swept = self.inner.sweep(sweep).await?;
+        if swept.done {
+            self.rounds.send_modify(|rounds| *rounds += 1);
+        }
+        Ok(swept)
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {

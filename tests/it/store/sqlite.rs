@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 
 use super::*;
+use mojito_relay::store::{Keep, Sweep, Swept};
 use rusqlite::Connection;
 
 type Accepting = Pin<Box<dyn Future<Output = Result<AcceptOutcome, StoreError>> + Send>>;
@@ -159,7 +160,7 @@ async fn a_newer_schema_is_refused_with_both_numbers() {
         opened,
         Err(StoreError::Newer {
             found: 99,
-            known: 2
+            known: 3
         })
     ));
     home.leave().await;
@@ -249,5 +250,44 @@ async fn the_files_are_their_owners_alone() {
             "{name}"
         );
     }
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn the_file_shrinks_when_payloads_go() {
+    let mut home = Home::sqlite();
+    for n in 0..400 {
+        let mut plan = plan(&format!("s-{n}"), 1, n, &[]);
+        plan.payload = Bytes::from(vec![b'x'; 20_000]);
+        home.accepted(plan).await;
+    }
+    let size = |home: &Home| std::fs::metadata(&home.options.path).unwrap().len();
+    home.reopen().await;
+    let before = size(&home);
+    let day = Duration::from_hours(24);
+    let keep = Keep {
+        delivered: day,
+        dead: day,
+        other: day,
+        ledger: day * 400,
+        types: std::collections::BTreeMap::new(),
+    };
+    let mut swept = Swept::default();
+    let mut payloads = 0;
+    while !swept.done {
+        let now = at(0) + day * 2;
+        let (keep, limit) = (&keep, 100);
+        let sweep = Sweep {
+            keep,
+            now,
+            after: swept,
+            limit,
+        };
+        swept = home.sweep(sweep).await.unwrap();
+        payloads += swept.payloads;
+    }
+    assert_eq!(payloads, 400);
+    home.reopen().await;
+    assert!(size(&home) * 4 < before, "{} of {before}", size(&home));
     home.leave().await;
 }
