@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use rand::Rng;
 use tokio_util::task::TaskTracker;
 
@@ -16,8 +17,8 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce};
 use crate::intake::{Intake, Parts as IntakeParts};
-use crate::store::Keep;
-use crate::upkeep::Upkeep;
+use crate::store::{Condemned, Keep};
+use crate::upkeep::{Eraser, Lanes, Upkeep};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -57,6 +58,7 @@ impl Wires {
             in_force: self.in_force.clone(),
             draining: self.draining.clone(),
             reload,
+            eraser: self.eraser(parts),
         }
     }
 
@@ -87,7 +89,26 @@ impl Wires {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             keep: self.keep.clone(),
+            eraser: self.eraser(parts),
         }
+    }
+
+    fn eraser(&self, parts: &Parts) -> Eraser {
+        Eraser {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            lanes: Arc::new(LanesOf(self.lanes.clone())),
+        }
+    }
+}
+
+/// The lanes as an erasure needs them.
+struct LanesOf(Handle);
+
+#[async_trait]
+impl Lanes for LanesOf {
+    async fn forget(&self, condemned: &Condemned) -> bool {
+        self.0.forget(condemned.clone()).await.is_ok()
     }
 }
 

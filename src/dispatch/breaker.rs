@@ -85,6 +85,13 @@ impl Breaker {
         self.trouble.as_ref()
     }
 
+    /// Gives another reason for the trouble there is.
+    pub(super) fn reword(&mut self, reason: &str) {
+        if let Some(trouble) = &mut self.trouble {
+            reason.clone_into(&mut trouble.reason);
+        }
+    }
+
     pub(super) fn state(&self) -> LaneState {
         match self.trouble.as_ref().map(|trouble| trouble.kind) {
             None => LaneState::Healthy,

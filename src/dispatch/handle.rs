@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{LaneSpec, RouteValues};
 use crate::model::{DeliveryId, LaneState, Name};
+use crate::store::Condemned;
 
 /// A lane as people see it.
 #[derive(Clone, Debug)]
@@ -49,6 +50,10 @@ pub(super) enum Command {
         paused: bool,
         done: oneshot::Sender<bool>,
     },
+    Forget {
+        condemned: Condemned,
+        done: oneshot::Sender<()>,
+    },
     Reconfigure {
         specs: Vec<LaneSpec>,
         routes: Arc<RouteValues>,
@@ -74,6 +79,15 @@ impl Handle {
             paused,
             done,
         };
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Starts none of these any more, quotes nothing that was said of them, and returns once none of them
+    /// is under way.
+    pub async fn forget(&self, condemned: Condemned) -> Result<(), Stopped> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Forget { condemned, done };
         self.commands.send(command).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::destination::{Judgement, Order, Revisions, Unsendable};
 use crate::model::{Budget, LaneState, Name, Verdict, after, plus};
 use crate::retry::{Decision, Failed};
-use crate::store::{Fence, LaneRecord, Lease, Outcome, Waiting};
+use crate::store::{Fence, LaneRecord, Lease, Outcome, WORDS_ERASED, Waiting};
 
 /// One lane.
 pub(super) struct Lane {
@@ -317,6 +317,11 @@ impl Lane {
         };
         self.note_standing(now);
         change
+    }
+
+    /// Forgets what the receiver said.
+    pub(super) fn unquote(&mut self) {
+        self.breaker.reword(WORDS_ERASED);
     }
 
     /// Takes other settings; whatever was wrong may be mended by them.

@@ -23,14 +23,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::destination::{self, Destination};
 use crate::doorbell::{Listener, Ring};
 use crate::model::{DeliveryId, Name, plus};
-use crate::store::{Due, LaneRecord, StoreError};
+use crate::store::{Condemned, Due, LaneRecord, StoreError};
 use attempt::{Attempt, Report, STORE_PAUSE};
 use breaker::Change;
 use handle::Command;
@@ -62,12 +62,22 @@ enum News {
     },
 }
 
+/// Somebody waits until these deliveries are not under way any more.
+struct Farewell {
+    under_way: HashSet<DeliveryId>,
+    destinations: Vec<Name>,
+    done: oneshot::Sender<()>,
+}
+
 /// The loop.
 pub struct Dispatcher {
     bench: Arc<Bench>,
     routes: Arc<RouteValues>,
     lanes: BTreeMap<Name, Lane>,
     sending: HashSet<DeliveryId>,
+    /// Erased: a ring that was on its way when they were is not listened to.
+    forgotten: HashSet<DeliveryId>,
+    farewells: Vec<Farewell>,
     random: Box<dyn Rng + Send>,
     tasks: TaskTracker,
     listener: Listener,
@@ -94,6 +104,8 @@ impl Dispatcher {
             routes: Arc::default(),
             lanes: BTreeMap::new(),
             sending: HashSet::new(),
+            forgotten: HashSet::new(),
+            farewells: Vec::new(),
             random,
             tasks,
             listener,
@@ -194,6 +206,7 @@ impl Dispatcher {
             return;
         };
         match ring {
+            Ring::Offer { waiting, .. } if self.forgotten.contains(&waiting.id) => {}
             Ring::Offer { waiting, work, .. } => lane.window.offer(waiting, work),
             Ring::Superseded { delivery, .. } => lane.window.forget(delivery),
             Ring::Look { .. } => lane.window.look(),
@@ -228,6 +241,7 @@ impl Dispatcher {
                 store_failed,
             } => {
                 self.sending.remove(&waiting.id);
+                self.take_leave();
                 let Some(lane) = self.lanes.get_mut(&destination) else {
                     return;
                 };
@@ -298,6 +312,7 @@ impl Dispatcher {
                 }
                 let _nobody_waits = done.send(change.is_some());
             }
+            Command::Forget { condemned, done } => self.forget(condemned, done),
             Command::Reconfigure {
                 specs,
                 routes,
@@ -306,6 +321,44 @@ impl Dispatcher {
                 self.reconfigure(specs, routes).await;
                 let _nobody_waits = done.send(());
             }
+        }
+    }
+
+    fn forget(&mut self, condemned: Condemned, done: oneshot::Sender<()>) {
+        let mut under_way = HashSet::new();
+        for (destination, delivery) in condemned.deliveries {
+            if let Some(lane) = self.lanes.get_mut(&destination) {
+                lane.window.forget(delivery);
+            }
+            self.forgotten.insert(delivery);
+            if self.sending.contains(&delivery) {
+                under_way.insert(delivery);
+            }
+        }
+        self.farewells.push(Farewell {
+            under_way,
+            destinations: condemned.destinations,
+            done,
+        });
+        self.take_leave();
+    }
+
+    /// Answers those who waited for what is not under way any more.
+    fn take_leave(&mut self) {
+        let all = std::mem::take(&mut self.farewells);
+        for mut farewell in all {
+            farewell.under_way.retain(|id| self.sending.contains(id));
+            if !farewell.under_way.is_empty() {
+                self.farewells.push(farewell);
+                continue;
+            }
+            for destination in &farewell.destinations {
+                if let Some(lane) = self.lanes.get_mut(destination) {
+                    lane.unquote();
+                    self.keep(destination);
+                }
+            }
+            let _nobody_waits = farewell.done.send(());
         }
     }
 

@@ -44,6 +44,8 @@ pub enum AdminCall {
     Delivery(DeliveryId),
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
+    /// `POST /api/v1/erase`
+    Erase,
     /// `POST /api/v1/reload`
     Reload,
     /// `POST /api/v1/destinations/{name}/pause`
@@ -111,6 +113,7 @@ impl AdminCall {
         let parts = [segments.next(), segments.next(), segments.next()];
         match (parts, segments.next()) {
             ([Some("status"), None, None], None) => Some(Self::Status),
+            ([Some("erase"), None, None], None) => Some(Self::Erase),
             ([Some("reload"), None, None], None) => Some(Self::Reload),
             ([Some("events"), None, None], None) => Some(Self::Events),
             ([Some("events"), Some(id), None], None) => id.parse().ok().map(Self::Event),
@@ -131,7 +134,7 @@ impl AdminCall {
 
     const fn methods(&self) -> &'static str {
         match self {
-            Self::Replay(_) | Self::Reload | Self::Pause(_) | Self::Resume(_) => POST,
+            Self::Replay(_) | Self::Erase | Self::Reload | Self::Pause(_) | Self::Resume(_) => POST,
             _ => READ,
         }
     }

@@ -140,6 +140,12 @@ impl Ingress {
     }
 
     fn acknowledge(&self, receipt: Receipt, body: Bytes) -> Response<Reply> {
+        if receipt.erased {
+            let mut response = Response::new(Reply::new(json!({ "erased": true }).to_string()));
+            let kind = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            return response;
+        }
         let status = if receipt.duplicate {
             StatusCode::OK
         } else {

@@ -65,6 +65,8 @@ pub struct Receipt {
     pub subject: Option<Subject>,
     pub revision: u32,
     pub duplicate: bool,
+    /// Its subject was erased: it is dropped.
+    pub erased: bool,
     pub deliveries: usize,
 }
 
@@ -133,7 +135,7 @@ impl Intake {
     }
 
     async fn mark_unconfirmed(&self, receipt: &Receipt, body: &Bytes) {
-        if receipt.duplicate || receipt.subject.is_none() {
+        if receipt.duplicate || receipt.erased || receipt.subject.is_none() {
             return;
         }
         tracing::info!(event = %receipt.id, "acknowledgement not written: the sender hung up");
@@ -162,6 +164,14 @@ impl Intake {
                     let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
                     match store.accept(plan).await? {
                         AcceptOutcome::Stale(latest) => head = Some(latest),
+                        AcceptOutcome::Erased => {
+                            let (source, kind) = (&event.source, &event.event_type);
+                            self.parts.telemetry.erased(source, kind);
+                            return Ok(Receipt {
+                                erased: true,
+                                ..Self::unsaid(&event)
+                            });
+                        }
                         AcceptOutcome::Accepted(accepted) => {
                             let previous = head.and_then(|head| head.payload);
                             let news = News {
@@ -283,6 +293,19 @@ impl Intake {
         Ok(self.receipt(&event, true, 0, started))
     }
 
+    /// A receipt that nobody has heard of yet.
+    fn unsaid(event: &Event) -> Receipt {
+        Receipt {
+            id: event.id,
+            event_type: event.event_type.clone(),
+            subject: event.subject.clone(),
+            revision: event.revision,
+            duplicate: false,
+            erased: false,
+            deliveries: 0,
+        }
+    }
+
     fn receipt(
         &self,
         event: &Event,
@@ -305,12 +328,9 @@ impl Intake {
             took,
         );
         Receipt {
-            id: event.id,
-            event_type: event.event_type.clone(),
-            subject: event.subject.clone(),
-            revision: event.revision,
             duplicate,
             deliveries,
+            ..Self::unsaid(event)
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What the relay asks of a store, in the words of the field. Each method is one whole transaction;
 //! a store never decides, it only answers whether the plan that it was given still fits.
 
+mod erase;
 mod keep;
 mod plan;
 mod query;
 pub mod sqlite;
 
+pub use erase::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
 pub use keep::{Keep, Sweep, Swept};
 pub use plan::{
     AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, NewDelivery, Outcome,
@@ -83,6 +85,14 @@ pub trait Store: Send + Sync {
 
     /// One step of retention.
     async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError>;
+
+    /// First half of an erasure: bodies of these subjects are not taken any more, and what waits of them is
+    /// discarded. It outlives a crash.
+    async fn condemn(&self, whose: Whose, now: Timestamp) -> Result<Condemned, StoreError>;
+
+    /// Second half, once nothing of them is under way: takes everything away, also from what the store
+    /// keeps of earlier writes.
+    async fn erase(&self, condemned: Condemned, now: Timestamp) -> Result<Erasure, StoreError>;
 
     /// One event with its payload, revisions, deliveries and attempts.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError>;

@@ -42,6 +42,8 @@ pub struct NewDelivery {
 #[derive(Clone, Debug)]
 pub enum AcceptOutcome {
     Accepted(Accepted),
+    /// The subject was erased: nothing of it is taken any more.
+    Erased,
     /// The subject's latest revision is not the one that the plan was made against: plan again.
     Stale(Head),
 }

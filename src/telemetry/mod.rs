@@ -116,6 +116,12 @@ impl Telemetry {
         self.tell(Happening::Event(received));
     }
 
+    /// A body of a subject that was erased was dropped.
+    pub fn erased(&self, source: &str, event_type: &EventType) {
+        self.metrics.event(source, event_type, "erased");
+        tracing::info!(source, "body of an erased subject dropped");
+    }
+
     /// A request to `source` was refused with `status`.
     pub fn refused(&self, source: &str, status: u16, why: &str) {
         self.metrics.refused(source, status);

@@ -15,6 +15,7 @@ mod check;
 mod config;
 mod dedupe;
 mod documents;
+mod erase;
 mod explain;
 mod explain_is_production;
 mod harness;

@@ -22,8 +22,9 @@ use crate::clock::Clock;
 use crate::dispatch::{Handle, Snapshot, Stopped};
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{Cursor, Delivery, DeliveryId, LaneState, Limit, Name, Page, Secret, State};
-use crate::store::{DeliveryFilter, Replay, Replayed, Store, StoreError, Tally};
+use crate::store::{DeliveryFilter, Replay, Replayed, Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
+use crate::upkeep::Eraser;
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
@@ -42,6 +43,7 @@ pub struct Admin {
     /// Set when the relay begins to shut down.
     pub draining: Arc<AtomicBool>,
     pub reload: Arc<dyn Reload>,
+    pub eraser: Eraser,
 }
 
 /// Reads the configuration again.
@@ -116,12 +118,12 @@ impl Admin {
                     .ok_or(AdminProblem::NotFound)
             }
             AdminCall::Replay(id) => {
-                let limits = BodyLimits {
-                    max_body: MAX_BODY,
-                    deadline: TRY_AGAIN,
-                };
-                let body = read_body(body, limits, &BodyBudget::new(MAX_BODY)).await?;
-                self.replay(id, &query::replay(&body.bytes)?).await
+                let body = small(body).await?;
+                self.replay(id, &query::replay(&body)?).await
+            }
+            AdminCall::Erase => {
+                let body = small(body).await?;
+                self.erase(query::erase(&body)?).await
             }
             AdminCall::Reload => self.reload().await,
             AdminCall::Pause(name) => self.pause(&name, true).await,
@@ -272,6 +274,11 @@ impl Admin {
         }
     }
 
+    /// The answer comes once it is done.
+    async fn erase(&self, whose: Whose) -> Answer {
+        Ok(json(&views::erasure(self.eraser.erase(whose).await?)))
+    }
+
     async fn reload(&self) -> Answer {
         match self.reload.reload().await {
             Ok(()) => {
@@ -354,6 +361,16 @@ fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
         }
     };
     names.into_iter().map(gauge).collect()
+}
+
+async fn small(body: Inbound) -> Result<bytes::Bytes, AdminProblem> {
+    let limits = BodyLimits {
+        max_body: MAX_BODY,
+        deadline: TRY_AGAIN,
+    };
+    Ok(read_body(body, limits, &BodyBudget::new(MAX_BODY))
+        .await?
+        .bytes)
 }
 
 fn json(value: &impl Serialize) -> Response<Reply> {

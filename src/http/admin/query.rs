@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use crate::http::problem::AdminProblem;
 use crate::model::{EventType, Limit};
-use crate::store::{DeliveryFilter, EventFilter};
+use crate::store::{DeliveryFilter, EventFilter, Whose};
 
 /// The optional body of a replay.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -74,6 +74,28 @@ pub(super) fn replay(body: &[u8]) -> Result<ReplayBody, AdminProblem> {
     serde_json::from_slice(body).map_err(|_| {
         bad("The body, where there is one, is a JSON object with `force` and `new_id`, each true or false.".to_owned())
     })
+}
+
+/// Whose events to erase.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EraseBody {
+    candidate: Option<String>,
+    subject: Option<String>,
+    source: Option<String>,
+}
+
+pub(super) fn erase(body: &[u8]) -> Result<Whose, AdminProblem> {
+    let words = "The body is a JSON object with `candidate`, or with `subject` and, where sources share ids, `source`.";
+    let body: EraseBody = serde_json::from_slice(body).map_err(|_| bad(words.to_owned()))?;
+    match (body.candidate, body.subject, body.source) {
+        (Some(candidate), None, None) if !candidate.is_empty() => Ok(Whose::Candidate(candidate)),
+        (None, Some(subject), source) if !subject.is_empty() => Ok(Whose::Subject {
+            subject,
+            source: source.map(|source| source.as_str().into()),
+        }),
+        _ => Err(bad(words.to_owned())),
+    }
 }
 
 fn time(name: &str, value: &str) -> Result<Timestamp, AdminProblem> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::InForce;
 use crate::dispatch::Snapshot;
 use crate::model::{Cursor, Delivery, DeliveryId, Event, LaneState, Name, Page, State};
-use crate::store::{EventDetail, Tally};
+use crate::store::{Erasure, EventDetail, Tally};
 
 /// A page of views.
 #[derive(Serialize)]
@@ -174,6 +174,17 @@ fn destination((name, state): (&Name, LaneState), snapshot: &Snapshot, tallies: 
         "oldest_due_at": waiting.and_then(|tally| tally.oldest_due),
         "oldest_created_at": waiting.and_then(|tally| tally.oldest_created),
     })
+}
+
+/// The receipt of an erasure. What is not the relay's is named, because nobody else will.
+pub(super) fn erasure(erasure: Erasure) -> Value {
+    let mut view = serde_json::to_value(erasure).expect("a receipt has text keys only");
+    view["not_ours"] = json!([
+        "what the destinations in sent_to made of what they were sent",
+        "backups and copies of the store's file",
+        "what JobMojito and other senders keep",
+    ]);
+    view
 }
 
 /// What the port says to somebody who looks at it with a browser.

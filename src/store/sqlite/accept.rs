@@ -22,6 +22,7 @@ pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptO
         Fit::Stale(known) => {
             return Ok(AcceptOutcome::Stale(subjects::head(batch.conn, known)?));
         }
+        Fit::Erased => return Ok(AcceptOutcome::Erased),
         Fit::None => None,
         Fit::Subject(subject) => Some(subject),
     };
@@ -56,6 +57,7 @@ enum Fit {
     None,
     Subject(Subject),
     Stale(Known),
+    Erased,
 }
 
 struct Subject {
@@ -80,7 +82,14 @@ fn subject_of(batch: &mut Batch<'_>, plan: &AcceptPlan, source: i64) -> Result<F
     let Some(subject) = &plan.event.subject else {
         return Ok(Fit::None);
     };
-    let hash = subjects::hash(&batch.identity().key, &plan.event.source, subject.as_str());
+    let key = &batch.identity().key;
+    if batch.is_anybody_erased() {
+        let digest = subjects::digest(key, &plan.event.source, subject.as_str());
+        if subjects::is_erased(batch.conn, &digest)? {
+            return Ok(Fit::Erased);
+        }
+    }
+    let hash = subjects::hash(key, &plan.event.source, subject.as_str());
     let before = subjects::find(batch.conn, hash, source, subject.as_str())?;
     let latest = before.map_or(0, |known| known.revision);
     if latest.checked_add(1) == Some(plan.event.revision) {

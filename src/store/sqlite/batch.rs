@@ -18,6 +18,8 @@ pub(super) struct Memory {
     next_subject: i64,
     tally: HashMap<(i64, u8), i64>,
     waiting: i64,
+    /// Some subject was erased.
+    erased: bool,
 }
 
 /// One write transaction, shared by the commands of a batch.
@@ -51,6 +53,7 @@ impl Memory {
                 [rows::state_code(State::Waiting)],
                 |row| row.get(0),
             )?,
+            erased: conn.query_row("SELECT EXISTS (SELECT 1 FROM erased)", [], |row| row.get(0))?,
         })
     }
 
@@ -124,6 +127,15 @@ impl<'a> Batch<'a> {
     pub(super) fn next_subject(&mut self) -> i64 {
         self.memory.next_subject += 1;
         self.memory.next_subject - 1
+    }
+
+    /// Some subject was erased, so each must be looked up.
+    pub(super) fn is_anybody_erased(&self) -> bool {
+        self.memory.erased
+    }
+
+    pub(super) fn somebody_is_erased(&mut self) {
+        self.memory.erased = true;
     }
 
     /// Writes something, so that the commit has to reach the disk.

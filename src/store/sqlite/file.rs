@@ -104,7 +104,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
 
 /// Writes the whole log back into the file and empties it.
 pub(super) fn checkpoint(conn: &Connection) -> Result<(), Fault> {
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        return Err(Fault::Unfit(
+            "the log is being read and could not be emptied",
+        ));
+    }
     Ok(())
 }
 

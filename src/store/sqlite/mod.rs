@@ -4,6 +4,7 @@
 mod accept;
 mod batch;
 mod deliveries;
+mod erase;
 mod events;
 mod fault;
 mod file;
@@ -32,9 +33,9 @@ pub use look::{Place, look};
 pub use writer::OnCommit;
 
 use super::{
-    AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
-    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally,
-    Work,
+    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Due, Erasure, EventDetail, EventFilter,
+    LaneRecord, Lease, Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey,
+    Sweep, Swept, Tally, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -185,6 +186,26 @@ impl Store for SqliteStore {
             sweep::sweep(batch, &sweep)
         };
         self.writer.write(write).await
+    }
+
+    async fn condemn(&self, whose: Whose, now: Timestamp) -> Result<Condemned, StoreError> {
+        let events = match whose.clone() {
+            Whose::Candidate(candidate) => {
+                let find = move |view: &readers::View<'_>| erase::without_subject(view, &candidate);
+                self.readers.read(find).await?
+            }
+            Whose::Subject { .. } | Whose::Unfinished => Vec::new(),
+        };
+        let write =
+            move |batch: &mut batch::Batch<'_>| erase::condemn(batch, &whose, events.clone(), now);
+        self.writer.write(write).await
+    }
+
+    async fn erase(&self, condemned: Condemned, now: Timestamp) -> Result<Erasure, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| erase::erase(batch, &condemned, now);
+        let erasure = self.writer.write(write).await?;
+        self.writer.empty_log().await?;
+        Ok(erasure)
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {

@@ -47,6 +47,8 @@ pub(super) struct Setup {
 
 enum Message {
     Write(Box<dyn Command>),
+    /// Write the whole log back and empty it.
+    EmptyLog(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
@@ -101,6 +103,13 @@ impl Writer {
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the store's writer failed".into())))
+    }
+
+    /// Leaves nothing in the log, after whatever is queued.
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::EmptyLog(reply)).await?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Finishes what is queued, writes the log back and ends the thread.
@@ -167,11 +176,13 @@ impl Thread {
     fn work(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut messages = Vec::new();
         let mut closing = Vec::new();
+        let mut emptying = Vec::new();
         while queue.blocking_recv_many(&mut messages, BATCH) > 0 {
             let mut commands = Vec::with_capacity(messages.len());
             for message in messages.drain(..) {
                 match message {
                     Message::Write(command) => commands.push(command),
+                    Message::EmptyLog(reply) => emptying.push(reply),
                     Message::Close(reply) => {
                         queue.close();
                         closing.push(reply);
@@ -179,6 +190,10 @@ impl Thread {
                 }
             }
             self.settle_batch(commands);
+            for reply in emptying.drain(..) {
+                let outcome = self.opened().and_then(|(conn, _)| file::checkpoint(conn));
+                drop(reply.send(outcome.map_err(StoreError::from)));
+            }
         }
         let outcome = self.finish();
         // Whoever waits for the answer may open the file at once: let go of it first.

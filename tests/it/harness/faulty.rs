@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, DeliveryFilter, Due, EventDetail, EventFilter, LaneRecord, Lease,
-    Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally,
-    Work,
+    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Due, Erasure, EventDetail, EventFilter,
+    LaneRecord, Lease, Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey,
+    Sweep, Swept, Tally, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -138,6 +138,16 @@ impl Store for FaultyStore {
             self.rounds.send_modify(|rounds| *rounds += 1);
         }
         Ok(swept)
+    }
+
+    async fn condemn(&self, whose: Whose, now: Timestamp) -> Result<Condemned, StoreError> {
+        self.may("condemn")?;
+        self.inner.condemn(whose, now).await
+    }
+
+    async fn erase(&self, condemned: Condemned, now: Timestamp) -> Result<Erasure, StoreError> {
+        self.may("erase")?;
+        self.inner.erase(condemned, now).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {

@@ -141,6 +141,17 @@ impl TestRelay {
         self.request(Method::POST, &url, body.into(), headers).await
     }
 
+    /// Where the store's files are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Posts to the admin API.
+    pub async fn ask(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        let url = format!("http://{}{path}", self.relay.admin);
+        self.request(Method::POST, &url, body.into(), &[]).await
+    }
+
     /// What the relay takes for the present.
     pub fn clock_now(&self) -> Timestamp {
         self.clock.now()
@@ -363,6 +374,13 @@ impl Sender {
             .await
             .expect("the relay reads");
         socket
+    }
+
+    /// Posts to an admin API.
+    pub async fn ask_at(&self, admin: std::net::SocketAddr, path: &str, body: &str) -> Reply {
+        let url = format!("http://{admin}{path}");
+        let body = Bytes::from(body.to_owned());
+        request(&self.network, Method::POST, &url, (body, &[])).await
     }
 
     pub async fn post(&self, source: &str, body: impl Into<Bytes>) -> Reply {

@@ -107,7 +107,7 @@ store_test!(
             .iter()
             .filter_map(|outcome| match outcome {
                 AcceptOutcome::Accepted(accepted) => Some(accepted.placed[0].id.event),
-                AcceptOutcome::Stale(_) => None,
+                AcceptOutcome::Stale(_) | AcceptOutcome::Erased => None,
             })
             .collect();
         assert_eq!(winners.len(), 1);

@@ -304,12 +304,13 @@ pub(crate) fn accepted(outcome: Result<AcceptOutcome, StoreError>) -> Accepted {
     match outcome.unwrap() {
         AcceptOutcome::Accepted(accepted) => accepted,
         AcceptOutcome::Stale(head) => panic!("stale, the latest is {}", head.revision),
+        AcceptOutcome::Erased => panic!("the subject was erased"),
     }
 }
 
 pub(crate) fn stale(outcome: Result<AcceptOutcome, StoreError>) -> Head {
     match outcome.unwrap() {
-        AcceptOutcome::Accepted(_) => panic!("it should have been stale"),
+        AcceptOutcome::Accepted(_) | AcceptOutcome::Erased => panic!("it should have been stale"),
         AcceptOutcome::Stale(head) => head,
     }
 }

@@ -1,0 +1,42 @@
+//! Erasing what is known of somebody, from the first note to the receipt. Who asks is answered only when
+//! it is done; what a crash interrupts is taken up at the next start.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::store::{Condemned, Erasure, Store, StoreError, Whose};
+
+/// What the lanes do for an erasure.
+#[async_trait]
+pub trait Lanes: Send + Sync {
+    /// Starts none of these deliveries any more, and returns once none is under way and no lane of these
+    /// destinations quotes what was said. False: the relay is shutting down.
+    async fn forget(&self, condemned: &Condemned) -> bool;
+}
+
+/// Erases.
+#[derive(Clone)]
+pub struct Eraser {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub lanes: Arc<dyn Lanes>,
+}
+
+impl Eraser {
+    /// Erases, and answers with the receipt once nothing is left.
+    pub async fn erase(&self, whose: Whose) -> Result<Erasure, StoreError> {
+        let condemned = self.store.condemn(whose, self.clock.now()).await?;
+        // What is under way has to be recorded before the record can go.
+        if !self.lanes.forget(&condemned).await {
+            return Err(StoreError::Closed);
+        }
+        let erasure = self.store.erase(condemned, self.clock.now()).await?;
+        if erasure.events > 0 || erasure.subjects > 0 {
+            let (subjects, events) = (erasure.subjects, erasure.events);
+            tracing::info!(subjects, events, "erased on request");
+        }
+        Ok(erasure)
+    }
+}
