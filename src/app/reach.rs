@@ -83,6 +83,20 @@ pub(super) fn unknown_fields(ready: &Ready, samples: &Samples) -> Vec<Finding> {
             let key = format!("destinations.{}.{}", destination.name(), read.key);
             findings.extend(known.finding(ready, &key, &read.path));
         }
+        for (at, field) in destination.settings().require.iter().enumerate() {
+            let key = format!("destinations.{}.require[{at}]", destination.name());
+            let path = field.split('.').map(str::to_owned).collect();
+            findings.extend(known.finding(ready, &key, &path));
+        }
+    }
+    for (at, test) in ready.config.tests.iter().enumerate() {
+        let set = test.set.keys().map(|field| ("set", field));
+        let unset = test.unset.iter().map(|field| ("unset", field));
+        for (how, field) in set.chain(unset) {
+            let key = format!("tests[{at}].{how}");
+            let path = vec!["result".to_owned(), field.clone()];
+            findings.extend(known.finding(ready, &key, &path));
+        }
     }
     for (at, route) in rules.routes.iter().enumerate() {
         let reads = route.when.iter().flat_map(Expression::reads);

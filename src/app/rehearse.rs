@@ -179,6 +179,19 @@ impl Case<'_> {
 }
 
 impl Rehearsal {
+    /// What would make deliveries dead or routes deaf. Tests that fail and samples that cannot be read
+    /// are for `relay check` alone.
+    pub fn doomed(self) -> Vec<Finding> {
+        let about_rules = |finding: &Finding| {
+            let key = &finding.key;
+            key.starts_with("destinations.") || key.starts_with("routes[")
+        };
+        let findings = self.findings.into_iter();
+        findings
+            .filter(|finding| finding.is_error() && about_rules(finding))
+            .collect()
+    }
+
     /// Where a route's `when` fails on a sample, it will fail on real events, and then it does not match.
     fn conditions(&mut self, ready: &Ready, at: usize, cases: &[Case<'_>]) {
         let error = |case: &Case<'_>| case.routes[at].deciding()?.error.clone();

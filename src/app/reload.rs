@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::watch::{Look, look};
-use super::{Ready, compile, source_names};
+use super::{Ready, compile, rehearse, source_names};
 use crate::clock::Clock;
 use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
 use crate::dispatch::Handle;
@@ -138,6 +138,10 @@ impl Reloader {
     /// Everything that can fail. The certificate comes last: it takes effect as soon as it was read.
     fn prepare(&self) -> Result<Ready, Vec<Finding>> {
         let ready = load(&self.inputs)?;
+        let doomed = rehearse(&ready, self.clock.now()).doomed();
+        if !doomed.is_empty() {
+            return Err(doomed);
+        }
         let findings = self.needs_restart(&ready);
         if !findings.is_empty() {
             return Err(findings);

@@ -13,12 +13,13 @@ use url::Url;
 use super::client::reachable;
 use super::send::{body, choose};
 use super::stored::{Office, StoredEvent};
-use super::{Global, assignment, say, unusable};
+use super::{Global, assignment, complain, say, unusable};
 use crate::app::{
     self, DeliveryAnswer, DeliveryOutcome, Explanation, Past, Question, Ready, RouteAnswer,
     Samples, edited,
 };
-use crate::config::Secrets;
+use crate::config::{Secrets, closest};
+use crate::route::RESULT_FIELDS;
 use crate::source::Source;
 
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "SAMPLE|FILE", requires = "payload")]
     previous: Option<String>,
     /// Change a top-level field of the body, such as score=6.4 (may be repeated)
-    #[arg(long, value_name = "FIELD=JSON", value_parser = assignment)]
+    #[arg(long, value_name = "FIELD=JSON", value_parser = field)]
     set: Vec<(String, String)>,
     /// The source that it comes through, where relay.toml has several
     #[arg(long, requires = "payload")]
@@ -111,8 +112,23 @@ pub(super) async fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<E
     }
     if told.is_empty() && !args.json {
         say("The relay has no event of this candidate.");
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A field and the value that it is set to.
+fn field(text: &str) -> Result<(String, String), String> {
+    let words = "write FIELD=JSON, such as score=6.4";
+    let (field, value) = assignment(text).map_err(|_| words)?;
+    if !RESULT_FIELDS.contains(&field.as_str())
+        && let Some(meant) = closest(&field, RESULT_FIELDS)
+    {
+        complain(format_args!(
+            "warning: `{field}` is no field of an interview result; did you mean `{meant}`?"
+        ));
+    }
+    Ok((field, value))
 }
 
 /// What bodies are explained by.

@@ -64,9 +64,9 @@ struct Listed {
 impl Office {
     /// An event with its payload and deliveries.
     pub(super) async fn event(&self, id: &str) -> anyhow::Result<StoredEvent> {
-        let id: EventId = id
-            .parse()
-            .with_context(|| format!("`{id}` is no event's id: those begin with evt_"))?;
+        let id: EventId = id.parse().with_context(|| {
+            format!("`{id}` is no event's id: those are evt_ and 32 hex digits")
+        })?;
         self.get(&format!("/api/v1/events/{id}"), &[]).await
     }
 
@@ -164,7 +164,9 @@ impl StoredEvent {
             let fate = match delivery.state.as_str() {
                 "delivered" => Fate::Sent,
                 "waiting" | "sending" => Fate::Waiting,
-                "superseded" => Fate::Superseded,
+                "superseded" => Fate::Superseded {
+                    by: revision_in(delivery.last_error.as_deref()),
+                },
                 "skipped" => Fate::Skipped,
                 _ => Fate::Never,
             };
@@ -178,4 +180,10 @@ impl StoredEvent {
             fates: self.deliveries.iter().map(fate).collect(),
         })
     }
+}
+
+/// The number at the end of "superseded by revision 3"; 0 where there is none.
+fn revision_in(reason: Option<&str>) -> u32 {
+    let last = reason.and_then(|reason| reason.rsplit(' ').next());
+    last.and_then(|word| word.parse().ok()).unwrap_or(0)
 }

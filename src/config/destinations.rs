@@ -54,13 +54,7 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     let require = require(table);
     let with = table.free_values("with");
     let texts = texts(table);
-    let [
-        blocked_when,
-        rejected_when,
-        retry_when,
-        accepted_when,
-        warned_when,
-    ] = rules(table);
+    let [blocked, rejected, retry, accepted, warned] = rules(table);
     let receipt = table.leaf("receipt", POINTER);
     let connection = Arc::new(connection?);
     let oauth2 = oauth2::oauth2(table, &connection);
@@ -77,7 +71,7 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     let vendor_rate = preset
         .as_ref()
         .and_then(|preset| table.reading.presets.vendor_rate(preset));
-    Some(Settings {
+    let settings = Settings {
         name: name.into(),
         preset,
         vendor_rate,
@@ -98,13 +92,15 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         require: require?,
         with: with?,
         texts,
-        accepted_when,
-        rejected_when,
-        blocked_when,
-        retry_when,
-        warned_when,
+        accepted_when: accepted,
+        rejected_when: rejected,
+        blocked_when: blocked,
+        retry_when: retry,
+        warned_when: warned,
         receipt,
-    })
+    };
+    warn_of_clear_text(table, &settings);
+    Some(settings)
 }
 
 /// What answers mean, as texts: blocked, rejected, retry, accepted, warned.
@@ -177,11 +173,42 @@ pub(super) fn url(table: &Table<'_>) -> Option<ConfigText> {
             );
             None
         }
-        None if url_text::is_credential(text) => {
+        None if url_text::is_credential(text)
+            || is_the_key(table)
+            || url_text::has_credential(text) =>
+        {
             reading.warn_of_plain_text(&key);
             Some(ConfigText::Secret(Secret::new(text)))
         }
         None => Some(ConfigText::Template(text.to_owned())),
+    }
+}
+
+/// A preset that needs a URL and nothing else: whoever has it can post.
+fn is_the_key(table: &Table<'_>) -> bool {
+    let preset = table.value("preset").and_then(Value::as_str);
+    preset.is_some_and(|preset| table.reading.presets.needs(preset) == ["url"])
+}
+
+/// Credentials over http, where it leaves this machine.
+fn warn_of_clear_text(table: &Table<'_>, settings: &Settings) {
+    let (url, is_secret) = match &settings.url {
+        ConfigText::Template(text) => (text.as_str(), false),
+        ConfigText::Secret(secret) => (secret.expose(), true),
+    };
+    let in_headers = |(_, text): &(String, ConfigText)| matches!(text, ConfigText::Secret(_));
+    let has_secrets = is_secret
+        || settings.key.is_some()
+        || settings.oauth2.is_some()
+        || settings.headers.iter().any(in_headers);
+    if has_secrets && url_text::is_in_clear(url) {
+        let key = if table.has("base_url") {
+            "base_url"
+        } else {
+            "url"
+        };
+        let problem = "credentials would travel in clear text";
+        table.warn(key, problem, "write https:// where the receiver can");
     }
 }
 

@@ -22,6 +22,7 @@ mod settle;
 mod sources;
 mod trials;
 mod url_text;
+mod values;
 
 pub use environment::environment;
 pub use finding::{Finding, Severity, closest};
@@ -270,6 +271,7 @@ fn read<'a>(
     let destinations = read_destinations(reading, settled);
     let routes = read_routes(reading, settled, &known);
     cross::check(reading, &routes, &known);
+    values::check(reading, &settled.destinations);
     let samples_dir = root.leaf("samples_dir", form::TEXT);
     let tests = trials::trials(&root, &known.names());
     let sources = known.sources.into_iter().map(|known| known.source);

@@ -36,6 +36,50 @@ pub(super) fn is_credential(text: &str) -> bool {
     })
 }
 
+/// A query value whose name says that it is a credential.
+pub(super) fn has_credential(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "key",
+        "apikey",
+        "api_key",
+        "token",
+        "access_token",
+        "secret",
+        "sig",
+        "signature",
+        "password",
+    ];
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = name.to_ascii_lowercase();
+        WORDS.contains(&name.as_str()) && !value.is_empty() && !value.contains("{{")
+    })
+}
+
+/// It goes over a network where everybody on the way can read along.
+pub(super) fn is_in_clear(text: &str) -> bool {
+    let Some((scheme, authority)) = split(text) else {
+        return false;
+    };
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) {
+                host
+            } else {
+                authority
+            }
+        });
+    let host = host.trim_matches(['[', ']']);
+    let here = host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+    scheme.eq_ignore_ascii_case("http") && !here
+}
+
 /// A proxy that can be spoken to.
 pub(super) fn is_proxy(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| {
@@ -65,6 +109,27 @@ mod tests {
         check("ftp://host/", Some(Flaw::Scheme));
         check("host/path", Some(Flaw::Scheme));
         check("https://", Some(Flaw::Scheme));
+    }
+
+    #[test]
+    fn what_travels_in_clear_and_what_does_not() {
+        assert!(is_in_clear("http://api.example.com/x"));
+        assert!(is_in_clear("http://10.0.0.7:9000"));
+        assert!(!is_in_clear("https://api.example.com/x"));
+        for here in [
+            "http://127.0.0.1:9000/x",
+            "http://[::1]:9/",
+            "http://localhost/x",
+        ] {
+            assert!(!is_in_clear(here), "{here}");
+        }
+    }
+
+    #[test]
+    fn a_credential_in_a_query_is_known_by_its_name() {
+        assert!(has_credential("https://x/a?b=1&Token=s"));
+        assert!(!has_credential("https://x/a?b=1&token={{ with.token }}"));
+        assert!(!has_credential("https://x/token?monkey=1"));
     }
 
     #[test]

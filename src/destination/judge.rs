@@ -163,10 +163,19 @@ impl Rules {
             now,
             scrubber,
         } = *asked;
-        let json = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let is_json = json.is_some();
+        let json = json.unwrap_or(Value::Null);
         let scope = self.scope(answer, &json);
         let mut ruling = self.rule(answer, &scope, action);
         let said = words::said(answer, &json);
+        if !is_json && answer.complete && !ruling.doubts.is_empty() {
+            // What each rule lacked tells less than that all of them lacked the same.
+            let what = said.as_deref().unwrap_or("nothing at all");
+            ruling.doubts = vec![format!(
+                "it may not have arrived: the answer is no JSON, but {what}"
+            )];
+        }
         let mut receipt = None;
         if ruling.verdict == Verdict::Accepted && ruling.doubts.is_empty() {
             if action == Action::Create {

@@ -30,7 +30,7 @@ pub use oauth2::{Oauth2, Token};
 pub use render::{Job, Unsendable};
 pub use retry_after::retry_after;
 pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings, Settle, Update};
-pub use show::Shown;
+pub use show::{PLACEHOLDER_HOST, Shown};
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,8 @@ use super::{ConfigText, Destination};
 use crate::transport::Outgoing;
 
 const MASK: &str = "•••";
+/// The host of URLs that stand in for secrets which are not read.
+pub const PLACEHOLDER_HOST: &str = "secret.invalid";
 
 /// A request without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +23,10 @@ impl Destination {
     /// A request that this destination rendered, for people.
     pub fn show(&self, request: &Outgoing) -> Shown {
         let url = match &self.settings.url {
+            // Without secrets a placeholder stands for the URL, and its host would be a riddle.
+            ConfigText::Secret(_) if request.url.host_str() == Some(PLACEHOLDER_HOST) => {
+                MASK.to_owned()
+            }
             ConfigText::Secret(_) => format!("{}/{MASK}", self.create.address.origin()),
             ConfigText::Template(_) => self.scrubber.scrub(request.url.as_str()),
         };

@@ -112,6 +112,11 @@ impl Gate {
         }
     }
 
+    /// An operator knows better than the receiver.
+    pub(super) fn free(&mut self) {
+        self.hold = None;
+    }
+
     /// Until when the receiver wants nothing.
     pub(super) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.hold

@@ -313,6 +313,7 @@ impl Lane {
         let change = if paused {
             Change::None
         } else {
+            self.gate.free();
             self.breaker.free()
         };
         self.note_standing(now);
@@ -373,6 +374,9 @@ impl Lane {
                 format!("does not answer: {}", trouble.reason)
             }
             Some(trouble) => trouble.reason.clone(),
+            None if self.gate.held_until(now).is_some() => {
+                "it asked to be sent nothing for a while; resume ends that".to_owned()
+            }
             None => String::new(),
         };
         LaneView {

@@ -132,18 +132,36 @@ impl Telemetry {
     pub fn attempted(&self, attempted: Attempted) {
         self.metrics.attempted(&attempted);
         let verdict = attempted.verdict.map_or("none", Verdict::as_str);
-        tracing::info!(
-            event = %attempted.event,
-            delivery = %attempted.delivery,
-            destination = &*attempted.destination,
-            attempt = attempted.attempt,
-            status = attempted.status,
-            verdict,
-            duration_ms = attempted.duration_ms,
-            state = attempted.state.as_str(),
-            due_at = attempted.due_at.map(tracing::field::display),
-            "attempt {} to {}: {}", attempted.attempt, attempted.destination, attempted.state
-        );
+        // The reason may quote the receiver, so it stays out of the log.
+        let doubtful = attempted.state == State::Delivered && !attempted.reason.is_empty();
+        macro_rules! say {
+            ($level:expr, $more:literal) => {
+                tracing::event!(
+                    $level,
+                    event = %attempted.event,
+                    delivery = %attempted.delivery,
+                    destination = &*attempted.destination,
+                    attempt = attempted.attempt,
+                    status = attempted.status,
+                    verdict,
+                    duration_ms = attempted.duration_ms,
+                    state = attempted.state.as_str(),
+                    due_at = attempted.due_at.map(tracing::field::display),
+                    concat!("attempt {} to {}: {}", $more),
+                    attempted.attempt,
+                    attempted.destination,
+                    attempted.state
+                )
+            };
+        }
+        match attempted.state {
+            State::Dead => say!(tracing::Level::WARN, "; `relay event` tells why"),
+            _ if doubtful => say!(
+                tracing::Level::WARN,
+                ", with a warning; `relay event` tells it"
+            ),
+            _ => say!(tracing::Level::INFO, ""),
+        }
         self.tell(Happening::Attempt(attempted));
     }
 

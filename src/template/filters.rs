@@ -18,6 +18,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// Longest URL that counts as a link; more than Slack takes for a button.
 const LINK_UNITS: usize = 3000;
 
+/// A number that is longer is written with an exponent.
+const NUMBER_DIGITS: usize = 24;
+
 /// Functions that templates can call.
 pub(super) const FUNCTIONS: &[&str] = &["changes", "range", "dict", "namespace"];
 
@@ -179,6 +182,11 @@ fn number(value: &Value, digits: Option<usize>) -> Value {
         return value.clone();
     }
     let shown = display(value).into_owned();
+    if shown.len() > NUMBER_DIGITS
+        && let Ok(number) = f64::try_from(value.clone())
+    {
+        return Value::from(format!("{number:e}"));
+    }
     let Some(digits) = digits.filter(|_| shown.contains('.')) else {
         return Value::from(shown);
     };
@@ -198,7 +206,15 @@ fn seconds(value: &Value) -> Result<f64, Error> {
     let text = display(value);
     humantime::parse_duration(&text)
         .map(|duration| duration.as_secs_f64())
-        .map_err(|_| told(format!("no duration such as \"7d\": it is {}", kind(value))))
+        .map_err(|_| {
+            let found = match value.as_str() {
+                Some(_) => "other text",
+                None => kind(value),
+            };
+            told(format!(
+                "`seconds` needs a duration such as \"7d\", and this is {found}"
+            ))
+        })
 }
 
 /// One line for each item that is not blank, each after a bullet and of at most `limit` units. A text

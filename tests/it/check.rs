@@ -14,6 +14,43 @@ pub fn check(toml: &str) -> String {
     checked(toml, Path::new("")).0
 }
 
+#[test]
+fn a_field_that_nobody_sends_is_found_in_require_and_in_tests() {
+    let toml = "[sources.jobmojito]\nauth = \"none\"\n[destinations.ats]\nurl = \"http://127.0.0.1/x\"\n\
+                require = [\"result.candidate_externl_id\"]\n[[routes]]\nto = [\"ats\"]\n\
+                [[tests]]\nevent = \"submitted-rich\"\nset = { socre = 3 }\nto = [\"ats\"]\n";
+    let found = check(toml);
+    for words in [
+        "relay.toml:5: destinations.ats.require[0]: `result.candidate_externl_id` is no field of an interview result",
+        "did you mean `result.candidate_external_id`?",
+        "tests[0].set: `result.socre` is no field of an interview result",
+    ] {
+        assert!(found.contains(words), "{words}: {found}");
+    }
+}
+
+#[test]
+fn credentials_in_clear_text_are_doubted() {
+    let with = |url: &str, more: &str| {
+        format!(
+            "[sources.jobmojito]\nauth = \"none\"\n[destinations.ats]\nurl = {url}\n{more}\n[[routes]]\nto = [\"ats\"]\n"
+        )
+    };
+    let key = "api_key = { env = \"K\" }";
+    let clear = "credentials would travel in clear text";
+    assert!(check(&with("\"http://ats.example.com/x\"", key)).contains(clear));
+    assert_eq!(check(&with("\"https://ats.example.com/x\"", key)), "");
+    assert_eq!(check(&with("\"http://ats.example.com/x\"", "")), "");
+    assert_eq!(check(&with("\"http://127.0.0.1:9000/x\"", key)), "");
+    let plain = "secret in plain text";
+    assert!(check(&with("\"https://ats.example.com/x?token=abc\"", "")).contains(plain));
+    let slack = with(
+        "\"https://proxy.example.com/services/T/B/x\"",
+        "preset = \"slack\"",
+    );
+    assert!(check(&slack).contains(plain));
+}
+
 /// The same for a relay.toml in `folder`, and how many tests passed.
 fn checked(toml: &str, folder: &Path) -> (String, usize) {
     let mut passed = 0;

@@ -264,6 +264,22 @@ async fn waiting_for_a_slot_spends_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resume_ends_a_hold() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    let mut busy = answer(429, "");
+    busy.headers
+        .insert("retry-after", HeaderValue::from_static("20000"));
+    relay.receivers.answer("app.test", [busy]);
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    relay.attempts(1).await;
+    let status = relay.get("/api/v1/status").await.json();
+    let why = status["destinations"][0]["reason"].as_str().unwrap();
+    assert!(why.contains("asked to be sent nothing"), "{why}");
+    relay.ask("/api/v1/destinations/app/resume", "").await;
+    relay.ended(State::Delivered, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_429_holds_the_whole_lane_and_costs_nothing() {
     let mut relay = TestRelay::start(&with("retry = { attempts = 2 }")).await;
     let busy = || {

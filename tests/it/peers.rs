@@ -9,6 +9,28 @@ use mojito_relay::telemetry::Happening;
 use crate::harness::{PLAIN, TestRelay, answer, attempts, delivered, submitted, with};
 
 // Acknowledging before it is on disk; a 4xx to the sender for a fault of our own.
+/// Bug 13: a template that cannot be rendered is found before it is in force, not when the first event comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_fails_on_a_sample_is_not_put_in_force() {
+    let relay = TestRelay::start(PLAIN).await;
+    let broken = PLAIN.replace(
+        "[[routes]]",
+        "body = { n = \"{{ result.id | int }}\" }\n[[routes]]",
+    );
+    let findings = relay
+        .reload(&broken)
+        .await
+        .expect_err("it cannot be rendered");
+    assert!(
+        findings[0]
+            .problem
+            .contains("cannot be rendered for sample"),
+        "{findings:?}"
+    );
+    let status = relay.get("/api/v1/status").await.json();
+    assert_eq!(status["config"]["generation"], 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_acknowledged_that_is_not_stored_and_the_sender_is_asked_to_come_again() {
     let mut relay = TestRelay::start(PLAIN).await;

@@ -236,7 +236,11 @@ impl Facts<'_> {
                     humantime::format_duration(wait).to_string()
                 }),
                 supersedes: if supersedes {
-                    history::superseded(self.question.history, &delivery.destination)
+                    history::superseded(
+                        self.question.history,
+                        &delivery.destination,
+                        self.event.revision,
+                    )
                 } else {
                     Vec::new()
                 },

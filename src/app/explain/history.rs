@@ -34,8 +34,10 @@ pub enum Fate {
     Waiting,
     /// It is taken for sent, but it may be waiting still.
     SentOrWaiting,
-    /// A later revision took its place.
-    Superseded,
+    /// A later revision took its place, or took it up.
+    Superseded {
+        by: u32,
+    },
     /// It lacked a field.
     Skipped,
     /// It was never taken: dead, discarded.
@@ -141,12 +143,14 @@ pub(super) fn skipped(history: &[Past]) -> Vec<Skipped> {
 }
 
 /// The revisions whose deliveries a newer one to `destination` takes the place of.
-pub(super) fn superseded(history: &[Past], destination: &Name) -> Vec<String> {
+pub(super) fn superseded(history: &[Past], destination: &Name, by: u32) -> Vec<String> {
     let waits = |past: &Past| match past.fate(destination)? {
         Fate::Waiting => Some(format!("revision {}", past.revision)),
         Fate::SentOrWaiting => Some(format!("revision {}, if it waits still", past.revision)),
-        Fate::Superseded => Some(format!("revision {}, which is superseded", past.revision)),
-        Fate::Sent | Fate::Skipped | Fate::Never => None,
+        Fate::Superseded { by: this } if this == by => {
+            Some(format!("revision {}, as it did", past.revision))
+        }
+        Fate::Sent | Fate::Superseded { .. } | Fate::Skipped | Fate::Never => None,
     };
     history.iter().filter_map(waits).collect()
 }

@@ -248,6 +248,26 @@ fn stores_that_there_are_not() {
 }
 
 #[test]
+fn values_that_no_template_reads_or_of_another_kind() {
+    let bot = "preset = \"slack-bot\"\napi_key = { env = \"BOT\" }\nwith = { chanel = \"C1\", channel = \"C1\", thread = \"yes\", labels = { scroe = \"x\" }, headlin = \"y\" }";
+    let text = in_destination(bot).replace("url = ", "#url = ");
+    let inputs = mojito_relay::config::Inputs {
+        secrets: mojito_relay::config::Secrets::Skip,
+        ..inputs()
+    };
+    assert_snapshot!(found(&inputs, &text), @r#"
+    relay.toml:7: warning: destinations.ats.with.chanel: no template reads this value
+      hint: did you mean `channel`?
+    relay.toml:7: warning: destinations.ats.with.headlin: no template reads this value
+      hint: did you mean `headline`?
+    relay.toml:7: warning: destinations.ats.with.labels.scroe: the preset has no such word
+      hint: did you mean "score"?
+    relay.toml:7: destinations.ats.with.thread: expected true or false, without quotes, found "yes"
+      hint: the preset's own value is of that kind
+    "#);
+}
+
+#[test]
 fn presets_that_there_are_not() {
     assert_snapshot!(findings(&in_destination("preset = \"slak\"")), @r#"
     relay.toml:5: destinations.ats.preset: there is no preset "slak"

@@ -98,7 +98,7 @@ async fn ashby_is_understood() {
             .again(5..=6, "429 Too Many Requests"),
         case("no JSON at all, which may have been accepted")
             .answered(Reply::of(200, "text/html", "<!doctype html>".to_owned()))
-            .warned("accepted_when: "),
+            .warned("it may not have arrived: the answer is no JSON, but an HTML page"),
     ])
     .await;
 }
