@@ -20,6 +20,17 @@ pub struct Compiled {
     pub routes: Arc<RouteValues>,
 }
 
+impl Compiled {
+    /// Destinations that had another name before: old and new.
+    pub(super) fn renamed(&self) -> Vec<(Name, Name)> {
+        let pair = |lane: &LaneSpec| {
+            let was = lane.settings.was.clone()?;
+            Some((was, lane.destination.name().clone()))
+        };
+        self.lanes.iter().filter_map(pair).collect()
+    }
+}
+
 /// Everything that relay.toml says, ready to be put in force, and what there is to say about it.
 #[derive(Debug)]
 pub struct Ready {

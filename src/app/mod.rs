@@ -192,6 +192,7 @@ impl Relay {
         let (dispatcher, lanes) =
             Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
         let in_force = first(&config, &compiled, &parts);
+        let renamed = compiled.renamed();
         let wires = Wires::new((bell, lanes), certificates, in_force, config.keep.clone());
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
@@ -221,16 +222,20 @@ impl Relay {
             .reconfigure(compiled.lanes, compiled.routes)
             .await;
         opened.map_err(|_| StoreError::Closed)?;
-        let upkeep = wires.upkeep(&parts).run(relay.stop.lanes.clone());
-        relay.spawn("upkeep", upkeep);
+        let upkeep = wires.upkeep(&parts, renamed);
+        relay.spawn("upkeep", upkeep.run(relay.stop.lanes.clone()));
         relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
-            let watching = (relay.reloader.clone(), relay.clock.clone());
-            let stop = relay.stop.lanes.clone();
-            relay.spawn("watch", watch::watch(watching.0, watching.1, stop));
+            relay.watch();
         }
         relay.telemetry.metrics.reloaded(relay.clock.now(), true);
         Ok(relay)
+    }
+
+    fn watch(&mut self) {
+        let (reloader, clock) = (self.reloader.clone(), self.clock.clone());
+        let stop = self.stop.lanes.clone();
+        self.spawn("watch", watch::watch(reloader, clock, stop));
     }
 
     fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {

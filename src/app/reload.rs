@@ -17,6 +17,7 @@ use crate::intake::Intake;
 use crate::store::Keep;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
+use crate::upkeep::Renamed;
 
 /// Reads and compiles everything that `inputs` name.
 pub fn load(inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
@@ -39,6 +40,7 @@ pub struct Reloader {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) in_force: Arc<ArcSwap<InForce>>,
     pub(super) keep: Arc<ArcSwap<Keep>>,
+    pub(super) renamed: Arc<Renamed>,
 }
 
 /// What only a restart can change.
@@ -110,6 +112,7 @@ impl Reloader {
         let now = self.clock.now();
         self.transport.reload();
         let sources = source_names(&ready.compiled);
+        let renamed = ready.compiled.renamed();
         self.intake.swap_rules(ready.compiled.rules);
         if self
             .lanes
@@ -119,6 +122,7 @@ impl Reloader {
         {
             tracing::warn!("reload while shutting down: the lanes stay as they are");
         }
+        self.renamed.set(renamed);
         self.keep.store(Arc::new(ready.config.keep));
         let before = self.in_force.load();
         let (hash, generation) = (ready.config.hash, before.generation + 1);

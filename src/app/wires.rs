@@ -1,5 +1,6 @@
 //! Which room gets what: the ends that are tied together when a relay is built.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,9 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce};
 use crate::intake::{Intake, Parts as IntakeParts};
+use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Keep};
-use crate::upkeep::{Eraser, Lanes, Upkeep};
+use crate::upkeep::{Eraser, Lanes, Mover, Renamed, Upkeep};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -28,6 +30,7 @@ pub(super) struct Wires {
     pub(super) in_force: Arc<ArcSwap<InForce>>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) keep: Arc<ArcSwap<Keep>>,
+    renamed: Arc<Renamed>,
 }
 
 impl Wires {
@@ -44,6 +47,7 @@ impl Wires {
             in_force: Arc::new(ArcSwap::from_pointee(in_force)),
             draining: Arc::default(),
             keep: Arc::new(ArcSwap::from_pointee(keep)),
+            renamed: Arc::default(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Wires {
             draining: self.draining.clone(),
             reload,
             eraser: self.eraser(parts),
+            mover: self.mover(parts),
         }
     }
 
@@ -81,15 +86,28 @@ impl Wires {
             clock: parts.clock.clone(),
             in_force: self.in_force.clone(),
             keep: self.keep.clone(),
+            renamed: self.renamed.clone(),
         }
     }
 
-    pub(super) fn upkeep(&self, parts: &Parts) -> Upkeep {
+    pub(super) fn upkeep(&self, parts: &Parts, renamed: Vec<(Name, Name)>) -> Upkeep {
+        self.renamed.set(renamed);
         Upkeep {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             keep: self.keep.clone(),
             eraser: self.eraser(parts),
+            mover: self.mover(parts),
+            renamed: self.renamed.clone(),
+        }
+    }
+
+    pub(super) fn mover(&self, parts: &Parts) -> Mover {
+        Mover {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            doorbell: self.bell.clone(),
         }
     }
 
@@ -109,6 +127,20 @@ struct LanesOf(Handle);
 impl Lanes for LanesOf {
     async fn forget(&self, condemned: &Condemned) -> bool {
         self.0.forget(condemned.clone()).await.is_ok()
+    }
+
+    async fn under_way(&self, destination: &Name) -> Option<HashSet<DeliveryId>> {
+        let snapshot = self.0.snapshot().await.ok()?;
+        let served = snapshot
+            .lanes
+            .iter()
+            .any(|lane| lane.destination == *destination);
+        let under_way = if snapshot.retiring.contains(destination) {
+            snapshot.sending
+        } else {
+            HashSet::new()
+        };
+        (!served).then_some(under_way)
     }
 }
 

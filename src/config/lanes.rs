@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::form::{COUNT, DURATION, NUMBER, RATE, SWITCH};
+use super::form::{COUNT, DURATION, NUMBER, RATE, SWITCH, TEXT};
 use super::reading::Table;
 use super::schema;
 use crate::dispatch::{BreakerPolicy, LaneSettings};
@@ -43,6 +43,7 @@ pub(super) fn lane(table: &Table<'_>) -> Option<LaneSettings> {
         retry: retry?,
         breaker: breaker?,
         paused: paused?,
+        was: table.leaf("was", TEXT).map(|name| name.as_str().into()),
     })
 }
 

@@ -13,6 +13,7 @@ mod locate;
 mod oauth2;
 mod presets;
 mod reading;
+mod renamed;
 mod requests;
 mod routes;
 pub mod schema;
@@ -272,6 +273,7 @@ fn read<'a>(
     let routes = read_routes(reading, settled, &known);
     cross::check(reading, &routes, &known);
     values::check(reading, &settled.destinations);
+    renamed::check(reading, &settled.destinations);
     let samples_dir = root.leaf("samples_dir", form::TEXT);
     let tests = trials::trials(&root, &known.names());
     let sources = known.sources.into_iter().map(|known| known.source);

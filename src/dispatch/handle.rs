@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub lanes: Vec<LaneView>,
     /// Deliveries in state sending.
     pub sending: HashSet<DeliveryId>,
+    /// Lanes that are gone from the configuration and have something under way still.
+    pub retiring: Vec<Name>,
 }
 
 /// Speaks to the loop.

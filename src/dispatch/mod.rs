@@ -289,9 +289,11 @@ impl Dispatcher {
                     .filter(|lane| !lane.is_retired())
                     .map(|lane| lane.view(now))
                     .collect();
+                let retiring = self.lanes.iter().filter(|(_, lane)| lane.is_retired());
                 let _nobody_waits = tell.send(Snapshot {
                     lanes,
                     sending: self.sending.clone(),
+                    retiring: retiring.map(|(name, _)| name.clone()).collect(),
                 });
             }
             Command::Pause {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::model::Rate;
+use crate::model::{Name, Rate};
 use crate::retry::Policy;
 
 /// How a lane works.
@@ -18,6 +18,8 @@ pub struct LaneSettings {
     pub breaker: BreakerPolicy,
     /// Held by relay.toml; wins over a `resume`.
     pub paused: bool,
+    /// The name that it had before.
+    pub was: Option<Name>,
 }
 
 /// A destination's `breaker`.

@@ -48,6 +48,10 @@ pub enum AdminCall {
     Erase,
     /// `POST /api/v1/reload`
     Reload,
+    /// `POST /api/v1/deliveries/{id}/discard`
+    Discard(DeliveryId),
+    /// `POST /api/v1/destinations/{name}/move`
+    Move(Name),
     /// `POST /api/v1/destinations/{name}/pause`
     Pause(Name),
     /// `POST /api/v1/destinations/{name}/resume`
@@ -122,6 +126,12 @@ impl AdminCall {
             ([Some("deliveries"), Some(id), Some("replay")], None) => {
                 id.parse().ok().map(Self::Replay)
             }
+            ([Some("deliveries"), Some(id), Some("discard")], None) => {
+                id.parse().ok().map(Self::Discard)
+            }
+            ([Some("destinations"), Some(segment), Some("move")], None) => {
+                name(segment).map(|name| Self::Move(name.as_ref().into()))
+            }
             ([Some("destinations"), Some(segment), Some("pause")], None) => {
                 name(segment).map(|name| Self::Pause(name.as_ref().into()))
             }
@@ -134,7 +144,13 @@ impl AdminCall {
 
     const fn methods(&self) -> &'static str {
         match self {
-            Self::Replay(_) | Self::Erase | Self::Reload | Self::Pause(_) | Self::Resume(_) => POST,
+            Self::Replay(_)
+            | Self::Discard(_)
+            | Self::Move(_)
+            | Self::Erase
+            | Self::Reload
+            | Self::Pause(_)
+            | Self::Resume(_) => POST,
             _ => READ,
         }
     }

@@ -10,9 +10,9 @@ pub mod sqlite;
 pub use erase::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
 pub use keep::{Keep, Sweep, Swept};
 pub use plan::{
-    AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, NewDelivery, Outcome,
-    Placed, Receipt, Replay, Replayed, Settled, Settlement, Since, Skipped, Unconfirmed, Waiting,
-    Work,
+    AcceptOutcome, AcceptPlan, Accepted, Discarded, Due, Fence, Head, LaneRecord, Lease, Move,
+    Moved, NewDelivery, Outcome, Placed, Receipt, Replay, Replayed, Settled, Settlement, Since,
+    Skipped, Unconfirmed, Waiting, Work,
 };
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
 
@@ -82,6 +82,12 @@ pub trait Store: Send + Sync {
 
     /// Puts a final delivery back to waiting with a fresh budget.
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError>;
+
+    /// One step of moving what waits for a destination to another.
+    async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError>;
+
+    /// Ends a waiting delivery, for `reason`. One that is under way is not to be asked for.
+    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError>;
 
     /// One step of retention.
     async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError>;

@@ -1,5 +1,6 @@
 //! What goes into a store and what comes back: plans, work, settlements.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,6 +230,42 @@ pub struct Replay {
     pub force: bool,
     /// Under another `webhook-id`.
     pub new_id: bool,
+}
+
+/// What became of discarding a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    Done {
+        destination: Name,
+    },
+    /// No such delivery.
+    Unknown,
+    /// It ended already, so.
+    Ended(crate::model::State),
+}
+
+/// A step of moving a backlog from a destination that is gone to another.
+#[derive(Clone, Debug)]
+pub struct Move {
+    pub from: Name,
+    pub to: Name,
+    /// Under way: not to be touched.
+    pub except: HashSet<DeliveryId>,
+    /// Deliveries to move, at most.
+    pub limit: usize,
+    /// Where the step before ended, in the store's own numbers.
+    pub receipts_after: i64,
+}
+
+/// What a step moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    pub deliveries: u64,
+    /// Their events have a delivery to the other destination already.
+    pub discarded: u64,
+    pub receipts_after: i64,
+    /// There is more to move.
+    pub more: bool,
 }
 
 /// What became of a replay.

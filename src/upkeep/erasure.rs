@@ -1,11 +1,13 @@
 //! Erasing what is known of somebody, from the first note to the receipt. Who asks is answered only when
 //! it is done; what a crash interrupts is taken up at the next start.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::clock::Clock;
+use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Erasure, Store, StoreError, Whose};
 
 /// What the lanes do for an erasure.
@@ -14,6 +16,10 @@ pub trait Lanes: Send + Sync {
     /// Starts none of these deliveries any more, and returns once none is under way and no lane of these
     /// destinations quotes what was said. False: the relay is shutting down.
     async fn forget(&self, condemned: &Condemned) -> bool;
+
+    /// What may be under way to `destination`, which no lane serves any more. None where one does, or where
+    /// the relay is shutting down.
+    async fn under_way(&self, destination: &Name) -> Option<HashSet<DeliveryId>>;
 }
 
 /// Erases.

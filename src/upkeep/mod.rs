@@ -2,18 +2,22 @@
 //! request.
 
 mod erasure;
+mod moving;
 mod retention;
 
 pub use erasure::{Eraser, Lanes};
+pub use moving::Mover;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::plus;
+use crate::model::{Name, plus};
 use crate::store::{Keep, Store, Whose};
 
 /// Between two steps of something that is not done.
@@ -28,6 +32,23 @@ pub struct Upkeep {
     /// The terms in force, swapped on reload.
     pub keep: Arc<ArcSwap<Keep>>,
     pub eraser: Eraser,
+    pub mover: Mover,
+    pub renamed: Arc<Renamed>,
+}
+
+/// Destinations with another name before: (old, new). Changing them wakes upkeep.
+#[derive(Default)]
+pub struct Renamed {
+    pairs: ArcSwap<Vec<(Name, Name)>>,
+    changed: Notify,
+}
+
+impl Renamed {
+    /// These are in force now.
+    pub fn set(&self, pairs: Vec<(Name, Name)>) {
+        self.pairs.store(Arc::new(pairs));
+        self.changed.notify_one();
+    }
 }
 
 impl Upkeep {
@@ -35,7 +56,9 @@ impl Upkeep {
     pub async fn run(self, stop: CancellationToken) {
         self.finish_erasures(&stop).await;
         let mut retention = retention::Retention::default();
+        let mut moved = HashSet::new();
         loop {
+            self.move_renamed(&mut moved).await;
             let pause = match retention
                 .step(&*self.store, &self.keep.load(), self.clock.now())
                 .await
@@ -49,7 +72,27 @@ impl Upkeep {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.renamed.changed.notified() => {}
                 () = self.clock.idle_until(plus(self.clock.now(), pause)) => {}
+            }
+        }
+    }
+
+    /// What is moved once stays moved: nothing new waits for a name that is gone.
+    async fn move_renamed(&self, moved: &mut HashSet<(Name, Name)>) {
+        let pairs = self.renamed.pairs.load_full();
+        moved.retain(|pair| pairs.contains(pair));
+        for pair in pairs.iter() {
+            if moved.contains(pair) {
+                continue;
+            }
+            match self.mover.move_backlog(&pair.0, &pair.1).await {
+                Ok(_) => {
+                    moved.insert(pair.clone());
+                }
+                Err(error) => {
+                    tracing::warn!(from = &*pair.0, to = &*pair.1, %error, "backlog not moved yet");
+                }
             }
         }
     }

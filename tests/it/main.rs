@@ -21,6 +21,7 @@ mod explain_is_production;
 mod harness;
 mod hostile;
 mod lanes;
+mod moving;
 mod online;
 mod peers;
 mod presets;

@@ -74,6 +74,9 @@ pub struct Destination {
     pub require: Option<Vec<ResultField>>,
     /// true holds everything back; what waits stays.
     pub paused: Option<bool>,
+    /// The name that it had before: what waits under that name is sent here.
+    #[schemars(extend("pattern" = "^[a-z0-9_-]{1,64}$"))]
+    pub was: Option<String>,
     /// PEM files: an authority of your own, and a client certificate.
     pub tls: Option<Tls>,
     /// "none" ignores `HTTP_PROXY`; "environment" follows it; or a URL such as `http://proxy:3128`.

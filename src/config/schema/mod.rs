@@ -69,7 +69,7 @@ pub static AUTH: Lazy = Lazy::new(|| Section::of::<sources::AuthWay>("sources.*.
 pub static HMAC: Lazy =
     Lazy::new(|| Section::of::<sources::Hmac>("sources.*.auth.hmac_sha256", &[]));
 pub static DESTINATION: Lazy = Lazy::new(|| {
-    let later = &["account", "allow_private", "max_waiting", "was"];
+    let later = &["account", "allow_private", "max_waiting"];
     Section::of::<destinations::Destination>("destinations.*", later)
 });
 pub static REQUEST: Lazy =

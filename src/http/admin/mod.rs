@@ -22,9 +22,9 @@ use crate::clock::Clock;
 use crate::dispatch::{Handle, Snapshot, Stopped};
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{Cursor, Delivery, DeliveryId, LaneState, Limit, Name, Page, Secret, State};
-use crate::store::{DeliveryFilter, Replay, Replayed, Store, StoreError, Tally, Whose};
+use crate::store::{DeliveryFilter, Discarded, Replay, Replayed, Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
-use crate::upkeep::Eraser;
+use crate::upkeep::{Eraser, Mover};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
@@ -44,6 +44,7 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     pub reload: Arc<dyn Reload>,
     pub eraser: Eraser,
+    pub mover: Mover,
 }
 
 /// Reads the configuration again.
@@ -124,6 +125,11 @@ impl Admin {
             AdminCall::Erase => {
                 let body = small(body).await?;
                 self.erase(query::erase(&body)?).await
+            }
+            AdminCall::Discard(id) => self.discard(id).await,
+            AdminCall::Move(from) => {
+                let body = small(body).await?;
+                self.move_backlog(&from, &query::to(&body)?).await
             }
             AdminCall::Reload => self.reload().await,
             AdminCall::Pause(name) => self.pause(&name, true).await,
@@ -272,6 +278,56 @@ impl Admin {
                 conflict("The payload is gone: there is nothing to send.".to_owned())
             }
         }
+    }
+
+    async fn discard(&self, id: DeliveryId) -> Answer {
+        let conflict = |detail: String| {
+            Err(AdminProblem::Conflict {
+                detail: detail.into(),
+            })
+        };
+        if self.lanes.snapshot().await?.sending.contains(&id) {
+            return conflict("The delivery is being sent right now.".to_owned());
+        }
+        match self.store.discard(id, "discarded by an operator").await? {
+            Discarded::Done { destination } => {
+                tracing::info!(delivery = %id, destination = &*destination, "delivery discarded by an operator");
+                self.telemetry.ended(id, &destination, State::Discarded);
+                self.doorbell.ring(Ring::Superseded {
+                    destination,
+                    delivery: id,
+                });
+                Ok(json(
+                    &serde_json::json!({ "id": id, "state": State::Discarded }),
+                ))
+            }
+            Discarded::Unknown => Err(AdminProblem::NotFound),
+            Discarded::Ended(state) => conflict(format!("The delivery is {state} already.")),
+        }
+    }
+
+    /// What waits for a destination that is not in relay.toml any more, to one that is.
+    async fn move_backlog(&self, from: &Name, to: &Name) -> Answer {
+        let lanes = self.lanes.snapshot().await?.lanes;
+        let served = |name: &Name| lanes.iter().any(|lane| lane.destination == *name);
+        if served(from) {
+            return Err(AdminProblem::Conflict {
+                detail: "The destination is in relay.toml: only an orphan's backlog is moved."
+                    .into(),
+            });
+        }
+        if !served(to) {
+            return Err(AdminProblem::Unprocessable {
+                detail: "There is no destination of that name in relay.toml to move to.".into(),
+            });
+        }
+        let moved = self.mover.move_backlog(from, to).await?;
+        Ok(json(&serde_json::json!({
+            "from": &**from,
+            "to": &**to,
+            "moved": moved.deliveries,
+            "discarded": moved.discarded,
+        })))
     }
 
     /// The answer comes once it is done.

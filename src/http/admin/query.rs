@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::http::problem::AdminProblem;
-use crate::model::{EventType, Limit};
+use crate::model::{EventType, Limit, Name};
 use crate::store::{DeliveryFilter, EventFilter, Whose};
 
 /// The optional body of a replay.
@@ -74,6 +74,20 @@ pub(super) fn replay(body: &[u8]) -> Result<ReplayBody, AdminProblem> {
     serde_json::from_slice(body).map_err(|_| {
         bad("The body, where there is one, is a JSON object with `force` and `new_id`, each true or false.".to_owned())
     })
+}
+
+/// Where a backlog is to move.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveBody {
+    to: String,
+}
+
+pub(super) fn to(body: &[u8]) -> Result<Name, AdminProblem> {
+    let body: MoveBody = serde_json::from_slice(body).map_err(|_| {
+        bad("The body is a JSON object with `to`, the name of a destination.".to_owned())
+    })?;
+    Ok(body.to.as_str().into())
 }
 
 /// Whose events to erase.

@@ -11,6 +11,7 @@ mod file;
 mod lanes;
 mod look;
 mod migrate;
+mod moving;
 mod readers;
 mod replay;
 mod rows;
@@ -33,9 +34,9 @@ pub use look::{Place, look};
 pub use writer::OnCommit;
 
 use super::{
-    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Due, Erasure, EventDetail, EventFilter,
-    LaneRecord, Lease, Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey,
-    Sweep, Swept, Tally, Whose, Work,
+    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
+    EventFilter, LaneRecord, Lease, Move, Moved, Replay, Replayed, Settled, Settlement, Since,
+    Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -171,6 +172,17 @@ impl Store for SqliteStore {
 
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
         let write = move |batch: &mut batch::Batch<'_>| replay::replay(batch, delivery, how);
+        self.writer.write(write).await
+    }
+
+    async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| moving::step(batch, &step);
+        self.writer.write(write).await
+    }
+
+    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError> {
+        let reason = reason.to_owned();
+        let write = move |batch: &mut batch::Batch<'_>| replay::discard(batch, delivery, &reason);
         self.writer.write(write).await
     }
 

@@ -7,8 +7,8 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::rows;
 use super::settle::{self, Row};
-use crate::model::{Budget, DeliveryId, State};
-use crate::store::{Replay, Replayed};
+use crate::model::{Budget, DeliveryId, Name, State};
+use crate::store::{Discarded, Replay, Replayed};
 
 /// Replays a delivery where nothing speaks against it. Its attempts stay on record.
 pub(super) fn replay(
@@ -39,13 +39,47 @@ pub(super) fn replay(
         give_new_id(batch, &row)?;
     }
     batch.count_moved(row.destination, row.state, State::Waiting);
-    let destination: String = batch
+    Ok(Replayed::Waiting {
+        destination: name_of(batch, row.destination)?,
+    })
+}
+
+/// Ends a delivery that waits.
+pub(super) fn discard(
+    batch: &mut Batch<'_>,
+    delivery: DeliveryId,
+    reason: &str,
+) -> Result<Discarded, Fault> {
+    let Some(row) = settle::find(batch.conn, delivery)? else {
+        return Ok(Discarded::Unknown);
+    };
+    if row.state.is_final() {
+        return Ok(Discarded::Ended(row.state));
+    }
+    batch
+        .conn
+        .prepare_cached(
+            "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
+             WHERE event_seq = ?1 AND number = ?2",
+        )?
+        .execute(params![
+            row.seq,
+            row.number,
+            rows::state_code(State::Discarded),
+            reason,
+        ])?;
+    batch.count_moved(row.destination, row.state, State::Discarded);
+    Ok(Discarded::Done {
+        destination: name_of(batch, row.destination)?,
+    })
+}
+
+fn name_of(batch: &Batch<'_>, destination: i64) -> Result<Name, Fault> {
+    let name: String = batch
         .conn
         .prepare_cached("SELECT text FROM name WHERE id = ?1")?
-        .query_row([row.destination], |found| found.get(0))?;
-    Ok(Replayed::Waiting {
-        destination: destination.into(),
-    })
+        .query_row([destination], |found| found.get(0))?;
+    Ok(name.into())
 }
 
 fn refusal(batch: &Batch<'_>, row: &Row, how: Replay) -> Result<Option<Replayed>, Fault> {

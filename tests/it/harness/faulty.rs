@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Due, Erasure, EventDetail, EventFilter,
-    LaneRecord, Lease, Replay, Replayed, Settled, Settlement, Since, Store, StoreError, StoreKey,
-    Sweep, Swept, Tally, Whose, Work,
+    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
+    EventFilter, LaneRecord, Lease, Move, Moved, Replay, Replayed, Settled, Settlement, Since,
+    Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -129,6 +129,16 @@ impl Store for FaultyStore {
     async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
         self.may("replay")?;
         self.inner.replay(delivery, how).await
+    }
+
+    async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError> {
+        self.may("move_backlog")?;
+        self.inner.move_backlog(step).await
+    }
+
+    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError> {
+        self.may("discard")?;
+        self.inner.discard(delivery, reason).await
     }
 
     async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError> {

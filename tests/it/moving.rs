@@ -1,0 +1,151 @@
+//! A destination that is renamed or removed: its backlog is seen, moved or discarded, and never lost.
+
+use mojito_relay::model::State;
+use serde_json::{Value, json};
+
+use crate::harness::{Request, TestRelay, attempts, submitted};
+
+const CONFIG: &str = r#"
+[sources.jobmojito]
+auth = "none"
+[destinations.old]
+url = "http://old.test/in"
+paused = true
+[[routes]]
+to = ["old"]
+"#;
+
+fn renamed(was: &str) -> String {
+    let config = CONFIG.replace("paused = true", was);
+    config
+        .replace("[destinations.old]", "[destinations.new]")
+        .replace("[\"old\"]", "[\"new\"]")
+        .replace("old.test", "new.test")
+}
+
+async fn destination(relay: &TestRelay, name: &str) -> Value {
+    let status = relay.get("/api/v1/status").await.json();
+    let all = status["destinations"].as_array().unwrap();
+    all.iter()
+        .find(|one| one["name"] == name)
+        .cloned()
+        .unwrap_or_default()
+}
+
+async fn backlog(count: usize) -> TestRelay {
+    let relay = TestRelay::start(CONFIG).await;
+    for n in 0..count {
+        relay
+            .post("jobmojito", submitted(&format!("s-{n}"), 1.0))
+            .await;
+    }
+    relay
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_under_the_old_name_goes_out_under_the_new_one() {
+    let mut relay = backlog(700).await;
+    relay
+        .reload(&renamed("was = \"old\""))
+        .await
+        .expect("a sound file");
+    relay.ended(State::Delivered, 700).await;
+    let seen = relay.receivers.seen();
+    assert!(seen.iter().all(|request| request.host == "new.test"));
+    assert_eq!(seen.len(), 700);
+    let number = |request: &Request| -> usize {
+        let id = request.json()["id"].as_str().unwrap().to_owned();
+        id.trim_start_matches("s-").parse().unwrap()
+    };
+    // Eight at once: none is further ahead of the oldest.
+    let early = |(at, request)| number(request) <= at + 8;
+    assert!(seen.iter().enumerate().all(early), "oldest first");
+    assert_eq!(destination(&relay, "old").await, Value::Null);
+    assert_eq!(destination(&relay, "new").await["counts"]["delivered"], 700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_moves_at_a_start_too() {
+    let relay = backlog(3).await;
+    let (_, remains) = relay.stop().await;
+    let mut relay = remains.start(&renamed("was = \"old\"")).await;
+    relay.ended(State::Delivered, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_is_seen_and_moved_by_hand() {
+    let mut relay = backlog(3).await;
+    relay.reload(&renamed("")).await.expect("a sound file");
+    let orphan = destination(&relay, "old").await;
+    assert_eq!(
+        (&orphan["state"], &orphan["counts"]["waiting"]),
+        (&"orphaned".into(), &3.into())
+    );
+    let to = |name: &str| json!({ "to": name }).to_string();
+    assert_eq!(
+        relay
+            .ask("/api/v1/destinations/new/move", to("old"))
+            .await
+            .status,
+        409
+    );
+    assert_eq!(
+        relay
+            .ask("/api/v1/destinations/old/move", to("nowhere"))
+            .await
+            .status,
+        422
+    );
+    let moved = relay.ask("/api/v1/destinations/old/move", to("new")).await;
+    assert_eq!(
+        moved.json(),
+        json!({"from": "old", "to": "new", "moved": 3, "discarded": 0})
+    );
+    relay.ended(State::Delivered, 3).await;
+    assert_eq!(destination(&relay, "old").await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_waited_for_and_sent_once() {
+    let mut relay = TestRelay::start(&CONFIG.replace("paused = true", "")).await;
+    let gate = relay.receivers.hold();
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    relay.receivers.arrived(1).await;
+    relay
+        .reload(&renamed("was = \"old\""))
+        .await
+        .expect("a sound file");
+    gate.add_permits(10);
+    relay.ended(State::Delivered, 1).await;
+    relay.post("jobmojito", submitted("s-2", 1.0)).await;
+    relay.ended(State::Delivered, 2).await;
+    let hosts: Vec<String> = relay
+        .receivers
+        .seen()
+        .iter()
+        .map(|request| request.host.clone())
+        .collect();
+    assert_eq!(hosts, ["old.test", "new.test"]);
+    assert_eq!(attempts(&relay.log).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_discarded_once_and_not_sent() {
+    let mut relay = backlog(2).await;
+    let list = relay.get("/api/v1/deliveries").await.json();
+    let id = list["items"][0]["id"].as_str().unwrap().to_owned();
+    let discard = format!("/api/v1/deliveries/{id}/discard");
+    assert_eq!(relay.ask(&discard, "").await.json()["state"], "discarded");
+    assert_eq!(relay.ask(&discard, "").await.status, 409);
+    relay
+        .reload(&CONFIG.replace("paused = true", ""))
+        .await
+        .expect("a sound file");
+    relay.ended(State::Delivered, 1).await;
+    assert_eq!(relay.receivers.seen().len(), 1);
+    let counts = destination(&relay, "old").await["counts"].clone();
+    assert_eq!(
+        (&counts["delivered"], &counts["discarded"]),
+        (&1.into(), &1.into())
+    );
+}
