@@ -15,7 +15,7 @@ use crate::config::{Config, Inputs};
 use crate::dispatch::{Bench, Handle, Tokens};
 use crate::doorbell::Doorbell;
 use crate::http::Certificates;
-use crate::http::admin::{Admin, InForce};
+use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
 use crate::store::{Condemned, Keep};
 use crate::upkeep::{Eraser, Lanes, Upkeep};
@@ -47,7 +47,12 @@ impl Wires {
         }
     }
 
-    pub(super) fn office(&self, config: &Config, parts: &Parts, reload: Arc<Reloader>) -> Admin {
+    pub(super) fn office(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        (reload, streams): (Arc<Reloader>, Streams),
+    ) -> Admin {
         Admin {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
@@ -59,6 +64,7 @@ impl Wires {
             draining: self.draining.clone(),
             reload,
             eraser: self.eraser(parts),
+            streams,
         }
     }
 

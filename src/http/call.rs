@@ -42,6 +42,8 @@ pub enum AdminCall {
     Deliveries,
     /// `GET /api/v1/deliveries/{id}`
     Delivery(DeliveryId),
+    /// `GET /api/v1/stream`
+    Stream,
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
     /// `POST /api/v1/erase`
@@ -115,6 +117,7 @@ impl AdminCall {
             ([Some("status"), None, None], None) => Some(Self::Status),
             ([Some("erase"), None, None], None) => Some(Self::Erase),
             ([Some("reload"), None, None], None) => Some(Self::Reload),
+            ([Some("stream"), None, None], None) => Some(Self::Stream),
             ([Some("events"), None, None], None) => Some(Self::Events),
             ([Some("events"), Some(id), None], None) => id.parse().ok().map(Self::Event),
             ([Some("deliveries"), None, None], None) => Some(Self::Deliveries),

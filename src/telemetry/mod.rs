@@ -8,7 +8,6 @@ pub use metrics::{LaneGauges, Metrics};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdict};
@@ -20,8 +19,7 @@ pub struct Telemetry {
 }
 
 /// One thing that happened, as the feed tells it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Clone, Debug)]
 pub enum Happening {
     /// A body was taken, or found to be one that is known.
     Event(Received),
@@ -43,12 +41,11 @@ pub enum Happening {
 }
 
 /// A body that was taken.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Received {
     pub at: Timestamp,
     pub event: EventId,
     pub source: Name,
-    #[serde(rename = "type")]
     pub event_type: EventType,
     pub revision: u32,
     pub changed: Vec<String>,
@@ -58,7 +55,7 @@ pub struct Received {
 }
 
 /// An attempt and where it left its delivery.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Attempted {
     pub at: Timestamp,
     pub event: EventId,
@@ -76,7 +73,6 @@ pub struct Attempted {
     /// It may quote the receiver: for the API and the page, never for a log.
     pub reason: String,
     /// From acceptance to delivery; None unless it was delivered just now.
-    #[serde(skip)]
     pub end_to_end: Option<Duration>,
 }
 

@@ -28,6 +28,7 @@ mod retention;
 mod server;
 mod settling;
 mod store;
+mod stream;
 mod tokens;
 mod transport;
 mod updates;

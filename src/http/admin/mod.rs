@@ -1,7 +1,10 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
 mod query;
+mod stream;
 mod views;
+
+pub use stream::Streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +47,7 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     pub reload: Arc<dyn Reload>,
     pub eraser: Eraser,
+    pub streams: Streams,
 }
 
 /// Reads the configuration again.
@@ -116,6 +120,13 @@ impl Admin {
                 found
                     .map(|delivery| json(&views::delivery(delivery, &sending)))
                     .ok_or(AdminProblem::NotFound)
+            }
+            AdminCall::Stream => {
+                let stream = self.streams.open(&self.telemetry, &self.clock);
+                stream.ok_or(AdminProblem::Unavailable {
+                    reason: Unavailable::Streams,
+                    retry_after: TRY_AGAIN,
+                })
             }
             AdminCall::Replay(id) => {
                 let body = small(body).await?;
