@@ -2,9 +2,12 @@
 //! watches. No payload, subject, candidate, URL or secret passes through here.
 
 mod metrics;
+mod pace;
 
 pub use metrics::{LaneGauges, Metrics};
+pub use pace::Pace;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +19,7 @@ use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdi
 pub struct Telemetry {
     pub metrics: Metrics,
     feed: broadcast::Sender<Happening>,
+    paces: Mutex<pace::Buckets>,
 }
 
 /// One thing that happened, as the feed tells it.
@@ -81,6 +85,7 @@ impl Telemetry {
         Self {
             metrics,
             feed: broadcast::channel(1024).0,
+            paces: Mutex::default(),
         }
     }
 
@@ -99,6 +104,9 @@ impl Telemetry {
         self.metrics
             .event(&received.source, &received.event_type, outcome);
         self.metrics.accepted(took);
+        if !received.duplicate {
+            self.paces().count(received.at, (1, 0));
+        }
         tracing::info!(
             event = %received.event,
             source = &*received.source,
@@ -127,6 +135,9 @@ impl Telemetry {
     /// An attempt was made and recorded.
     pub fn attempted(&self, attempted: Attempted) {
         self.metrics.attempted(&attempted);
+        if attempted.state == State::Delivered {
+            self.paces().count(attempted.at, (0, 1));
+        }
         let verdict = attempted.verdict.map_or("none", Verdict::as_str);
         // The reason may quote the receiver, so it stays out of the log.
         let doubtful = attempted.state == State::Delivered && !attempted.reason.is_empty();
@@ -193,6 +204,15 @@ impl Telemetry {
             state,
             reason: reason.to_owned(),
         });
+    }
+
+    /// How much came in and went out lately.
+    pub fn pace(&self, now: Timestamp) -> Pace {
+        self.paces().by_minute(now)
+    }
+
+    fn paces(&self) -> MutexGuard<'_, pace::Buckets> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, happening: Happening) {

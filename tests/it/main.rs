@@ -13,6 +13,7 @@ mod admin;
 mod architecture;
 mod check;
 mod config;
+mod dashboard;
 mod dedupe;
 mod documents;
 mod erase;

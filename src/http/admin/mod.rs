@@ -1,5 +1,6 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
+mod guard;
 mod query;
 mod stream;
 mod views;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
@@ -86,11 +88,11 @@ impl Admin {
         let (parts, body) = request.into_parts();
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
-            self.authorize(&parts.headers)?;
+            self.authorize(&parts)?;
         }
         let query = parts.uri.query().unwrap_or_default();
         match call {
-            AdminCall::Index => Ok(text("text/plain; charset=utf-8", views::index())),
+            AdminCall::Page(file) => Ok(file.answer()),
             AdminCall::Health => Ok(text("text/plain; charset=utf-8", "ok\n".to_owned())),
             AdminCall::Ready => self.ready().await,
             AdminCall::Metrics => self.metrics().await,
@@ -142,11 +144,12 @@ impl Admin {
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
+    fn authorize(&self, parts: &Parts) -> Result<(), AdminProblem> {
         let Some(token) = &self.token else {
-            return Ok(());
+            return guard::check(parts);
         };
-        let given = headers
+        let given = parts
+            .headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
@@ -197,6 +200,7 @@ impl Admin {
         let snapshot = self.lanes.snapshot().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
+            &self.telemetry.pace(self.clock.now()),
             &snapshot,
             &tallies,
         )))
