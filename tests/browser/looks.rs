@@ -62,7 +62,8 @@ async fn go(page: &Page, hash: &str, shown: &str) {
 async fn every_view(page: &Page, relay: &TestRelay, look: &str) {
     let dead = relay.get("/api/v1/deliveries?state=dead").await.json();
     let event = dead["items"][0]["event_id"].as_str().unwrap().to_owned();
-    page.until_it_shows("ats is blocked").await;
+    page.until_it_shows("ats is blocked. 15 deliveries wait there.")
+        .await;
     page.until("document.querySelectorAll('table')[1].querySelector('[data-key]')")
         .await;
     for (view, hash, shown) in [

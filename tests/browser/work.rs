@@ -15,7 +15,8 @@ async fn a_blocked_lane_says_why_and_a_click_frees_it() {
         page.until_it_shows("Everything is on its way.").await;
         relay.post("jobmojito", submitted("a", 1.0)).await;
         relay.attempts(1).await;
-        page.until_it_shows("app is blocked.").await;
+        page.until_it_shows("app is blocked. 1 delivery waits there.")
+            .await;
         page.until_it_shows("the key was revoked by an administrator")
             .await;
         let row = page.text("tr[data-key=app]").await;
@@ -179,6 +180,27 @@ async fn the_page_says_when_the_relay_is_gone() {
         page.until("document.getElementById('link').innerText === 'reconnecting'")
             .await;
         page.until_it_shows("The relay does not answer.").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_of_the_last_reload_are_shown_until_one_works() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    let mistaken = PLAIN.replace("auth", "outh");
+    assert!(relay.reload(&mistaken).await.is_err());
+    visit(&mut relay, Looks::default(), async |page, relay| {
+        page.until_it_shows("changed nothing:").await;
+        page.until_it_shows("sources.jobmojito.outh").await;
+        page.click("Reload relay.toml").await;
+        page.until_it_shows("relay.toml has mistakes; nothing has changed.")
+            .await;
+        std::fs::write(relay.file("relay.toml"), PLAIN).unwrap();
+        page.click("Reload relay.toml").await;
+        page.until_it_shows("relay.toml is in force, generation 2.")
+            .await;
+        page.until("!document.body.innerText.includes('changed nothing:')")
+            .await;
     })
     .await;
 }

@@ -135,6 +135,7 @@ export function trouble(again) {
   return {
     element,
     show(error) {
+      if (element.querySelector("p")?.textContent === error.message) return;
       element.replaceChildren(el("div", { class: "trouble" }, el("p", {}, error.message), button("Try again", () => {
         mayAsk();
         again();

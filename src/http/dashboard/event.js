@@ -105,17 +105,19 @@ function showDeliveries(section, detail, replay) {
   if (section.dataset.looks === looks) return;
   section.dataset.looks = looks;
   const focus = document.activeElement?.dataset.delivery;
+  const unfolded = new Set([...section.querySelectorAll("details[open]")].map((one) => one.dataset.attempt));
   section.replaceChildren(
     el("h2", { id: "deliveries-title" }, "Deliveries"),
     ...detail.deliveries.map((one) => deliveryView(one, detail.received_at, replay)),
     detail.deliveries.length === 0 ? el("p", { class: "note" }, "No route matched: it goes nowhere.") : "",
   );
+  for (const one of section.querySelectorAll("details")) one.open = unfolded.has(one.dataset.attempt);
   if (focus) section.querySelector(`[data-delivery="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
 }
 
 function deliveryView(delivery, received, replay) {
   const attempts = delivery.attempts ?? [];
-  const points = attempts.map((attempt, index) => attemptView(attempt, index, received));
+  const points = attempts.map((attempt, index) => attemptView(attempt, `${delivery.id}/${index + 1}`, received));
   if (delivery.state === "sending") points.push(point("sending", "Being sent now", null));
   if (delivery.state === "waiting") {
     points.push(point("waiting", nextAttempt(delivery.due_at), delivery.last_error && attempts.length === 0
@@ -142,17 +144,17 @@ function nextAttempt(due) {
   return [late ? "Waits for its lane; it was due " : "Next attempt ", when(due)];
 }
 
-function attemptView(attempt, index, received) {
+function attemptView(attempt, id, received) {
   const what = attempt.verdict ?? "not sent";
   const after = span(Date.parse(attempt.at) - Date.parse(received));
   return point(
     what,
-    [`Attempt ${index + 1}: ${what}`, attempt.status === null ? "" : `, status ${attempt.status}`],
+    [`Attempt ${id.split("/")[1]}: ${what}`, attempt.status === null ? "" : `, status ${attempt.status}`],
     [
       el("span", { class: "note" }, `${local(attempt.at)}, ${after} after it was taken, took ${millis(attempt.duration_ms)}`),
       attempt.reason ? el("p", { class: "reason" }, attempt.reason) : null,
       attempt.response
-        ? el("details", {}, el("summary", {}, "What the receiver said"), el("pre", { tabindex: "0" }, attempt.response))
+        ? el("details", { "data-attempt": id }, el("summary", {}, "What the receiver said"), el("pre", { tabindex: "0" }, attempt.response))
         : null,
     ],
   );
@@ -177,7 +179,8 @@ function payloadView(payload) {
       ? "The payload is not kept any more."
       : "As it came in. It is about a person: do not copy it further than needed.";
     text.hidden = gone;
-    text.textContent = element.open && !gone ? JSON.stringify(value, null, 2) : "";
+    const shown = element.open && !gone ? JSON.stringify(value, null, 2) : "";
+    if (text.textContent !== shown) text.textContent = shown;
   }
   element.addEventListener("toggle", update);
   return { element, update };

@@ -12,7 +12,7 @@ const SHOWN_ERRORS = 8;
 export function overview() {
   const problem = trouble(() => refresh());
   const verdict = el("h1", { class: "verdict" }, "Overview");
-  const numbers = el("div", { class: "numbers" });
+  const numbers = ["In, last minute", "Out, last minute", "Waiting", "Dead letters"].map(number);
   const lanes = table({
     caption: "Destinations", columns: laneColumns(act), key: (lane) => lane.name,
     empty: "There are no destinations in relay.toml.",
@@ -83,7 +83,10 @@ export function overview() {
 
   return {
     title: "Overview",
-    elements: [problem.element, verdict, numbers, lanes.element, errors.element, config],
+    elements: [
+      problem.element, verdict, el("div", { class: "numbers" }, numbers.map((one) => one.element)),
+      lanes.element, errors.element, config,
+    ],
     stop() {
       unlisten();
       refresh.stop();
@@ -99,30 +102,43 @@ function showVerdict(element, status) {
   let text = "Everything is on its way.";
   if (bad.length > 0) text = `${names(bad.slice(0, 3))}${bad.length > 3 ? ` and ${bad.length - 3} more` : ""}.`;
   else if (paused.length > 0) text = `${names(paused)}.`;
-  const waits = bad.concat(paused).reduce((sum, lane) => sum + (lane.counts.waiting ?? 0), 0);
+  const named = bad.length > 0 ? bad : paused;
+  const waits = named.reduce((sum, lane) => sum + (lane.counts.waiting ?? 0), 0);
   if (waits > 0) text += ` ${count(waits, "delivery waits", "deliveries wait")} there.`;
   element.textContent = text;
   element.className = `verdict ${bad.length > 0 ? "bad" : paused.length > 0 ? "held" : "good"}`;
 }
 
-function showNumbers(element, status) {
+function showNumbers([taken, made, waiting, dead], status) {
   const last = (list) => list[list.length - 1];
   const oldest = status.destinations.map((lane) => lane.oldest_created_at).filter(Boolean).sort()[0];
   const waits = status.counts.waiting + status.counts.sending;
-  element.replaceChildren(
-    number("In, last minute", count(last(status.in_per_minute), "event"),
-      bars(status.in_per_minute, "Events in by minute over the last half hour")),
-    number("Out, last minute", count(last(status.out_per_minute), "delivery", "deliveries"),
-      bars(status.out_per_minute, "Deliveries made by minute over the last half hour")),
-    number("Waiting", count(waits, "delivery", "deliveries"),
-      el("span", { class: "note" }, oldest ? ["the oldest came ", when(oldest)] : "nothing waits")),
-    number("Dead letters", count(status.counts.dead, "delivery", "deliveries"),
-      status.counts.dead > 0 ? el("a", { href: "#/dead" }, "look and replay") : el("span", { class: "note" }, "none")),
-  );
+  const rates = (list, label) => [JSON.stringify(list), () => bars(list, label)];
+  taken.show(count(last(status.in_per_minute), "event"),
+    rates(status.in_per_minute, "Events in by minute over the last half hour"));
+  made.show(count(last(status.out_per_minute), "delivery", "deliveries"),
+    rates(status.out_per_minute, "Deliveries made by minute over the last half hour"));
+  waiting.show(count(waits, "delivery", "deliveries"),
+    [oldest, () => el("span", { class: "note" }, oldest ? ["the oldest came ", when(oldest)] : "nothing waits")]);
+  const any = status.counts.dead > 0;
+  dead.show(count(status.counts.dead, "delivery", "deliveries"),
+    [any, () => (any ? el("a", { href: "#/dead" }, "look and replay") : el("span", { class: "note" }, "none"))]);
 }
 
-function number(title, value, below) {
-  return el("div", { class: "number" }, el("h2", {}, title), el("p", {}, value), below);
+/** A number with something below it, which stays the same element, focus and all, while its looks do. */
+function number(title) {
+  const value = el("p");
+  const below = el("div");
+  let looks;
+  return {
+    element: el("div", { class: "number" }, el("h2", {}, title), value, below),
+    show(text, [next, make]) {
+      value.textContent = text;
+      if (below.hasChildNodes() && looks === next) return;
+      looks = next;
+      below.replaceChildren(make());
+    },
+  };
 }
 
 function laneColumns(act) {
