@@ -204,3 +204,18 @@ async fn mistakes_of_the_last_reload_are_shown_until_one_works() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_the_receiver_asked_for_is_shown_and_can_be_cut_short() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    let full = answer(429, "come back later");
+    relay.receivers.answer("app.test", [full]);
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    relay.attempts(1).await;
+    visit(&mut relay, Looks::default(), async |page, relay| {
+        page.until_it_shows("it asked for a pause, over ").await;
+        page.click("Resume app").await;
+        relay.until("the delivery", delivered(1)).await;
+    })
+    .await;
+}

@@ -156,7 +156,7 @@ function laneState(lane) {
   const facts = [];
   if (lane.since) facts.push(["since ", when(lane.since)]);
   if (lane.next_probe) facts.push(["next probe ", when(lane.next_probe)]);
-  if (lane.held_until) facts.push(["it asked for a pause until ", when(lane.held_until)]);
+  if (lane.held_until) facts.push(["it asked for a pause, over ", when(lane.held_until)]);
   if (lane.in_flight > 0) facts.push([`${lane.in_flight} under way`]);
   const list = facts.flatMap((fact, index) => (index === 0 ? fact : [", ", ...fact]));
   return [
@@ -175,7 +175,7 @@ function laneActions(lane, act) {
   const make = (action, text) =>
     button(text, () => act(lane, action), { "aria-label": `${text} ${lane.name}`, "data-focus": "act" });
   if (lane.state === "orphaned") return el("span", { class: "note" }, "none");
-  if (lane.state === "healthy") return make("pause", "Pause");
+  if (lane.state === "healthy" && !lane.held_until) return make("pause", "Pause");
   if (lane.state === "paused") return make("resume", "Resume");
   return [make("resume", "Resume"), " ", button("Pause", () => act(lane, "pause"), { "aria-label": `Pause ${lane.name}` })];
 }
