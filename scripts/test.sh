@@ -39,6 +39,9 @@ lint_dockerfile() {
 # The C compiler is for SQLite and ring.
 need cc gcc
 need python3 python3-pip
+# The dashboard is tested in a browser.
+need chromium chromium
+need chromedriver chromium-driver
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} INSTA_UPDATE=no
 step "formatting" cargo fmt --check

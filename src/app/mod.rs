@@ -38,7 +38,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreSettings, StoreUrl};
 use crate::dispatch::Dispatcher;
 use crate::doorbell::doorbell;
-use crate::http::admin::InForce;
+use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
 use crate::model::{Name, plus};
@@ -239,7 +239,8 @@ impl Relay {
     }
 
     fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
-        let office = wires.office(config, &parts, self.reloader.clone());
+        let streams = Streams::until(self.stop.admin.drain.clone());
+        let office = wires.office(config, &parts, (self.reloader.clone(), streams));
         let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
         let door = Arc::new(Ingress::new(
             &config.server,

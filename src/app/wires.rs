@@ -16,7 +16,7 @@ use crate::config::{Config, Inputs};
 use crate::dispatch::{Bench, Handle, Tokens};
 use crate::doorbell::Doorbell;
 use crate::http::Certificates;
-use crate::http::admin::{Admin, InForce};
+use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
 use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Keep};
@@ -51,7 +51,12 @@ impl Wires {
         }
     }
 
-    pub(super) fn office(&self, config: &Config, parts: &Parts, reload: Arc<Reloader>) -> Admin {
+    pub(super) fn office(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        (reload, streams): (Arc<Reloader>, Streams),
+    ) -> Admin {
         Admin {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
@@ -64,6 +69,7 @@ impl Wires {
             reload,
             eraser: self.eraser(parts),
             mover: self.mover(parts),
+            streams,
         }
     }
 

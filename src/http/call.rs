@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
+use super::dashboard::File;
 use crate::model::{DeliveryId, EventId, Name};
 
 /// Longest name of a source that is looked up, in bytes.
@@ -24,8 +25,8 @@ pub enum IngressCall<'a> {
 /// What operators may ask for. HEAD counts as GET: the server leaves the body out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminCall {
-    /// `GET /`
-    Index,
+    /// `GET /` and the files of that page.
+    Page(&'static File),
     /// `GET /healthz`
     Health,
     /// `GET /readyz`
@@ -42,6 +43,8 @@ pub enum AdminCall {
     Deliveries,
     /// `GET /api/v1/deliveries/{id}`
     Delivery(DeliveryId),
+    /// `GET /api/v1/stream`
+    Stream,
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
     /// `POST /api/v1/erase`
@@ -99,18 +102,17 @@ impl AdminCall {
     pub const fn is_open(&self) -> bool {
         matches!(
             self,
-            Self::Index | Self::Health | Self::Ready | Self::Metrics
+            Self::Page(_) | Self::Health | Self::Ready | Self::Metrics
         )
     }
 
     fn of_path(path: &str) -> Option<Self> {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
             return match path {
-                "/" => Some(Self::Index),
                 "/healthz" => Some(Self::Health),
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
-                _ => None,
+                _ => File::at(path).map(Self::Page),
             };
         };
         let mut segments = rest.split('/');
@@ -119,6 +121,7 @@ impl AdminCall {
             ([Some("status"), None, None], None) => Some(Self::Status),
             ([Some("erase"), None, None], None) => Some(Self::Erase),
             ([Some("reload"), None, None], None) => Some(Self::Reload),
+            ([Some("stream"), None, None], None) => Some(Self::Stream),
             ([Some("events"), None, None], None) => Some(Self::Events),
             ([Some("events"), Some(id), None], None) => id.parse().ok().map(Self::Event),
             ([Some("deliveries"), None, None], None) => Some(Self::Deliveries),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response, Version};
@@ -21,6 +22,9 @@ use super::server::{Hall, Handler, Place};
 use super::timer;
 use super::wire::{Stream, Wire};
 
+/// How long a drain waits for the reader of a stream to take its last words.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Serves one connection to its end.
 pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, address: SocketAddr, place: Place) {
     let link = &place.link;
@@ -33,6 +37,8 @@ pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, address: SocketAdd
     let wire = TokioIo::new(Wire::new(stream, link.clone(), deadline));
     let mut connection = pin!(hall.protocols.serve_connection(wire, service));
     let mut look_again = pin!(timer::sleep_until(timer::now() + deadline));
+    let mut farewell = pin!(timer::sleep_until(timer::now()));
+    let mut bidden_farewell = false;
     // Bytes written by the time it was asked to end: it may go on only while that number grows.
     let mut leaving = None;
     loop {
@@ -45,9 +51,14 @@ pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, address: SocketAdd
                 return;
             }
             order = link.next_order() => match order {
-                Order::Drain => connection.as_mut().graceful_shutdown(),
+                Order::Drain => {
+                    connection.as_mut().graceful_shutdown();
+                    bidden_farewell = link.only_streams();
+                    farewell.as_mut().reset(timer::now() + FAREWELL);
+                }
                 Order::Close => return,
             },
+            () = farewell.as_mut(), if bidden_farewell => return,
             () = look_again.as_mut() => match link.patience(deadline) {
                 Patience::Until(at) => look_again.as_mut().reset(at),
                 Patience::Never => return,

@@ -30,6 +30,7 @@ pub(super) struct Link {
     orders: AtomicU8,
     task: AtomicWaker,
     busy: AtomicU32,
+    streams: AtomicU32,
     asked: AtomicBool,
     abandoned: AtomicU32,
     idle_since: AtomicU64,
@@ -67,6 +68,7 @@ pub(super) enum Patience {
 pub(super) struct Underway {
     link: Arc<Link>,
     finished: bool,
+    stream: bool,
 }
 
 impl Link {
@@ -76,6 +78,7 @@ impl Link {
             orders: AtomicU8::new(0),
             task: AtomicWaker::new(),
             busy: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
             asked: AtomicBool::new(false),
             abandoned: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
@@ -93,6 +96,12 @@ impl Link {
     /// No request is being answered.
     pub(super) fn is_idle(&self) -> bool {
         self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    /// All that is being answered has no end of its own.
+    pub(super) fn only_streams(&self) -> bool {
+        let streams = self.streams.load(Ordering::Relaxed);
+        streams > 0 && streams >= self.busy.load(Ordering::Relaxed)
     }
 
     /// It was asked to make room.
@@ -257,6 +266,7 @@ impl Underway {
         Self {
             link: link.clone(),
             finished: false,
+            stream: false,
         }
     }
 
@@ -269,11 +279,21 @@ impl Underway {
         self.link.abandoned.store(one_less, Ordering::Relaxed);
         self
     }
+
+    /// From now on it is a stream, which ends only when it is told to.
+    pub(super) fn streaming(mut self) -> Self {
+        self.stream = true;
+        self.link.streams.fetch_add(1, Ordering::Relaxed);
+        self
+    }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
         let link = &self.link;
+        if self.stream {
+            link.streams.fetch_sub(1, Ordering::Relaxed);
+        }
         link.idle_since.store(link.micros(), Ordering::Relaxed);
         link.first_byte.store(0, Ordering::Relaxed);
         link.busy.fetch_sub(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod body;
 pub mod call;
 mod connection;
+pub mod dashboard;
 mod ingress;
 mod link;
 mod peer;

@@ -65,6 +65,8 @@ pub enum Unavailable {
     TooMuchWaiting,
     /// More bytes of bodies are held than `server.max_body_in_flight`.
     BodiesInFlight,
+    /// As many streams are open as the relay gives.
+    Streams,
     /// The relay is shutting down.
     Draining,
 }
@@ -336,6 +338,7 @@ impl Unavailable {
             Self::Store => "store",
             Self::TooMuchWaiting => "too-much-waiting",
             Self::BodiesInFlight => "bodies-in-flight",
+            Self::Streams => "streams",
             Self::Draining => "draining",
         }
     }
@@ -345,6 +348,7 @@ impl Unavailable {
             Self::Store => "The store cannot be used at the moment.",
             Self::TooMuchWaiting => "Too many deliveries are waiting.",
             Self::BodiesInFlight => "Too many requests are being read.",
+            Self::Streams => "As many streams are open as there may be.",
             Self::Draining => "The relay is shutting down.",
         }
     }

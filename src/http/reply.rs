@@ -89,7 +89,7 @@ impl Reply {
                 ..
             } => receipt.link = Some(link.clone()),
             Kind::Full { receipt: None, .. } => {}
-            Kind::Stream { underway, .. } => *underway = Some(finished),
+            Kind::Stream { underway, .. } => *underway = Some(finished.streaming()),
         }
     }
 

@@ -37,7 +37,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// `[admin]`: API, metrics and health.
+/// `[admin]`: dashboard, API, metrics and health.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdminSettings {
     pub listen: SocketAddr,

@@ -2,13 +2,15 @@
 //! watches. No payload, subject, candidate, URL or secret passes through here.
 
 mod metrics;
+mod pace;
 
 pub use metrics::{LaneGauges, Metrics};
+pub use pace::Pace;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdict};
@@ -17,11 +19,11 @@ use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdi
 pub struct Telemetry {
     pub metrics: Metrics,
     feed: broadcast::Sender<Happening>,
+    paces: Mutex<pace::Buckets>,
 }
 
 /// One thing that happened, as the feed tells it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Clone, Debug)]
 pub enum Happening {
     /// A body was taken, or found to be one that is known.
     Event(Received),
@@ -43,12 +45,11 @@ pub enum Happening {
 }
 
 /// A body that was taken.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Received {
     pub at: Timestamp,
     pub event: EventId,
     pub source: Name,
-    #[serde(rename = "type")]
     pub event_type: EventType,
     pub revision: u32,
     pub changed: Vec<String>,
@@ -58,7 +59,7 @@ pub struct Received {
 }
 
 /// An attempt and where it left its delivery.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Attempted {
     pub at: Timestamp,
     pub event: EventId,
@@ -76,7 +77,6 @@ pub struct Attempted {
     /// It may quote the receiver: for the API and the page, never for a log.
     pub reason: String,
     /// From acceptance to delivery; None unless it was delivered just now.
-    #[serde(skip)]
     pub end_to_end: Option<Duration>,
 }
 
@@ -85,6 +85,7 @@ impl Telemetry {
         Self {
             metrics,
             feed: broadcast::channel(1024).0,
+            paces: Mutex::default(),
         }
     }
 
@@ -103,6 +104,9 @@ impl Telemetry {
         self.metrics
             .event(&received.source, &received.event_type, outcome);
         self.metrics.accepted(took);
+        if !received.duplicate {
+            self.paces().count(received.at, (1, 0));
+        }
         tracing::info!(
             event = %received.event,
             source = &*received.source,
@@ -131,6 +135,9 @@ impl Telemetry {
     /// An attempt was made and recorded.
     pub fn attempted(&self, attempted: Attempted) {
         self.metrics.attempted(&attempted);
+        if attempted.state == State::Delivered {
+            self.paces().count(attempted.at, (0, 1));
+        }
         let verdict = attempted.verdict.map_or("none", Verdict::as_str);
         // The reason may quote the receiver, so it stays out of the log.
         let doubtful = attempted.state == State::Delivered && !attempted.reason.is_empty();
@@ -197,6 +204,15 @@ impl Telemetry {
             state,
             reason: reason.to_owned(),
         });
+    }
+
+    /// How much came in and went out lately.
+    pub fn pace(&self, now: Timestamp) -> Pace {
+        self.paces().by_minute(now)
+    }
+
+    fn paces(&self) -> MutexGuard<'_, pace::Buckets> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, happening: Happening) {

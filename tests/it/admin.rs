@@ -121,6 +121,7 @@ async fn without_the_token_there_are_no_data() {
     for open in ["/", "/healthz", "/readyz", "/metrics"] {
         assert_eq!(relay.get(open).await.status, 200, "{open}");
     }
+    assert_eq!(relay.get("/api/v1/stream").await.status, 401);
     for closed in ["/api/v1/status", "/api/v1/events", "/api/v1/deliveries"] {
         let reply = relay.get(closed).await;
         assert_eq!(reply.status, 401, "{closed}");

@@ -94,8 +94,11 @@ pub static TESTS_FILE: Lazy = Lazy::new(|| Section::of::<trials::Beside>("", &[]
 /// How a secret is referred to.
 pub static SECRET: Lazy = Lazy::new(|| Section::of::<forms::Reference>("", &[]));
 /// The file of a preset.
-pub static PRESET: Lazy =
-    Lazy::new(|| Section::of::<presets::PresetFile>("", &[]).without("preset"));
+pub static PRESET: Lazy = Lazy::new(|| {
+    Section::of::<presets::PresetFile>("", &[])
+        .without("preset")
+        .without("was")
+});
 pub static ABOUT: Lazy = Lazy::new(|| Section::of::<presets::About>("about", &[]));
 
 /// Every table that relay.toml can have.

@@ -31,6 +31,7 @@ pub fn preset_json() -> Value {
     let mut schema = titled::<PresetFile>("a preset of mojito-relay");
     if let Some(keys) = schema["properties"].as_object_mut() {
         keys.shift_remove("preset");
+        keys.shift_remove("was");
     }
     fill(&mut schema, &defaults()["destination"]);
     schema

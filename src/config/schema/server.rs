@@ -18,7 +18,7 @@ pub struct Root {
     pub presets_dir: Option<Text>,
     /// Where senders post.
     pub server: Option<Server>,
-    /// API, metrics and health. Not for the internet.
+    /// Dashboard, API, metrics and health. Not for the internet.
     pub admin: Option<Admin>,
     /// Where events are kept.
     pub store: Option<Store>,
@@ -88,7 +88,7 @@ pub struct Reload {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Admin {
-    /// Where API, metrics and health are served.
+    /// Where dashboard, API, metrics and health are served.
     pub listen: Option<Address>,
     /// Required as soon as `listen` is not loopback: without it the relay does not start.
     pub token: Option<Secret>,

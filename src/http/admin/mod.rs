@@ -1,7 +1,11 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
+mod guard;
 mod query;
+mod stream;
 mod views;
+
+pub use stream::Streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +13,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
@@ -45,6 +50,7 @@ pub struct Admin {
     pub reload: Arc<dyn Reload>,
     pub eraser: Eraser,
     pub mover: Mover,
+    pub streams: Streams,
 }
 
 /// Reads the configuration again.
@@ -83,11 +89,11 @@ impl Admin {
         let (parts, body) = request.into_parts();
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
-            self.authorize(&parts.headers)?;
+            self.authorize(&parts)?;
         }
         let query = parts.uri.query().unwrap_or_default();
         match call {
-            AdminCall::Index => Ok(text("text/plain; charset=utf-8", views::index())),
+            AdminCall::Page(file) => Ok(file.answer()),
             AdminCall::Health => Ok(text("text/plain; charset=utf-8", "ok\n".to_owned())),
             AdminCall::Ready => self.ready().await,
             AdminCall::Metrics => self.metrics().await,
@@ -118,6 +124,13 @@ impl Admin {
                     .map(|delivery| json(&views::delivery(delivery, &sending)))
                     .ok_or(AdminProblem::NotFound)
             }
+            AdminCall::Stream => {
+                let stream = self.streams.open(&self.telemetry, &self.clock);
+                stream.ok_or(AdminProblem::Unavailable {
+                    reason: Unavailable::Streams,
+                    retry_after: TRY_AGAIN,
+                })
+            }
             AdminCall::Replay(id) => {
                 let body = small(body).await?;
                 self.replay(id, &query::replay(&body)?).await
@@ -137,11 +150,12 @@ impl Admin {
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), AdminProblem> {
+    fn authorize(&self, parts: &Parts) -> Result<(), AdminProblem> {
         let Some(token) = &self.token else {
-            return Ok(());
+            return guard::check(parts);
         };
-        let given = headers
+        let given = parts
+            .headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
@@ -192,6 +206,7 @@ impl Admin {
         let snapshot = self.lanes.snapshot().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
+            &self.telemetry.pace(self.clock.now()),
             &snapshot,
             &tallies,
         )))

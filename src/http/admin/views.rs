@@ -10,6 +10,7 @@ use super::InForce;
 use crate::dispatch::Snapshot;
 use crate::model::{Cursor, Delivery, DeliveryId, Event, LaneState, Name, Page, State};
 use crate::store::{Erasure, EventDetail, Tally};
+use crate::telemetry::Pace;
 
 /// A page of views.
 #[derive(Serialize)]
@@ -127,7 +128,12 @@ pub(super) fn destinations(snapshot: &Snapshot, tallies: &[Tally]) -> BTreeMap<N
     all
 }
 
-pub(super) fn status(in_force: &InForce, snapshot: &Snapshot, tallies: &[Tally]) -> Value {
+pub(super) fn status(
+    in_force: &InForce,
+    pace: &Pace,
+    snapshot: &Snapshot,
+    tallies: &[Tally],
+) -> Value {
     let mut counts: BTreeMap<&str, u64> =
         State::ALL.iter().map(|state| (state.as_str(), 0)).collect();
     for tally in tallies {
@@ -148,7 +154,10 @@ pub(super) fn status(in_force: &InForce, snapshot: &Snapshot, tallies: &[Tally])
         "config": { "hash": in_force.hash, "generation": in_force.generation },
         "loaded_at": in_force.loaded_at,
         "last_reload": in_force.last_reload,
+        "now": pace.now,
         "counts": counts,
+        "in_per_minute": pace.taken,
+        "out_per_minute": pace.delivered,
         "sources": in_force.sources.iter().map(|name| &**name).collect::<Vec<&str>>(),
         "destinations": destinations,
     })
@@ -185,13 +194,4 @@ pub(super) fn erasure(erasure: Erasure) -> Value {
         "what JobMojito and other senders keep",
     ]);
     view
-}
-
-/// What the port says to somebody who looks at it with a browser.
-pub(super) fn index() -> String {
-    format!(
-        "mojito-relay {}\n\n/api/v1/status      how the relay stands\n/api/v1/events      what came in\n\
-         /api/v1/deliveries  what goes out\n/metrics  /healthz  /readyz\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }

@@ -89,7 +89,11 @@ fn admin_calls_are_known_by_path_and_method() {
     let event = EVENT.parse().unwrap();
     let delivery = DELIVERY.parse().unwrap();
     let table = [
-        ("/".to_owned(), AdminCall::Index),
+        (
+            "/".to_owned(),
+            AdminCall::Page(File::at("/").expect("the page")),
+        ),
+        ("/api/v1/stream".to_owned(), AdminCall::Stream),
         ("/healthz".to_owned(), AdminCall::Health),
         ("/readyz".to_owned(), AdminCall::Ready),
         ("/metrics".to_owned(), AdminCall::Metrics),
