@@ -306,19 +306,8 @@ fn end(
     all: Vec<Found>,
 ) -> Result<Vec<DeliveryId>, Fault> {
     for found in &all {
-        batch
-            .conn
-            .prepare_cached(
-                "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
-                 WHERE event_seq = ?1 AND number = ?2",
-            )?
-            .execute(params![
-                found.seq,
-                found.number,
-                rows::state_code(State::Superseded),
-                reason,
-            ])?;
-        batch.count_moved(destination, from, State::Superseded);
+        let place = (found.seq, found.number);
+        batch.end(place, destination, (from, State::Superseded), reason)?;
     }
     let id = |found: Found| found.event.delivery(found.number);
     Ok(all.into_iter().map(id).collect())

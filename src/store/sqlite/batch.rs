@@ -146,6 +146,24 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Ends a delivery of `destination` that was not under way: it goes `from` one state to another.
+    pub(super) fn end(
+        &mut self,
+        (seq, number): (i64, u16),
+        destination: i64,
+        (from, to): (State, State),
+        reason: &str,
+    ) -> Result<(), Fault> {
+        self.conn
+            .prepare_cached(
+                "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
+                 WHERE event_seq = ?1 AND number = ?2",
+            )?
+            .execute(params![seq, number, rows::state_code(to), reason])?;
+        self.count_moved(destination, from, to);
+        Ok(())
+    }
+
     /// Counts a delivery that came into being.
     pub(super) fn count_new(&mut self, destination: i64, state: State) {
         self.count(destination, state, 1);

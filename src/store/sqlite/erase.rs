@@ -172,19 +172,8 @@ fn discard(
         })?
         .collect::<Result<_, _>>()?;
     for (seq, number, destination, name, event) in waiting {
-        batch
-            .conn
-            .prepare_cached(
-                "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
-                 WHERE event_seq = ?1 AND number = ?2",
-            )?
-            .execute(params![
-                seq,
-                number,
-                rows::state_code(State::Discarded),
-                REASON
-            ])?;
-        batch.count_moved(destination, State::Waiting, State::Discarded);
+        let states = (State::Waiting, State::Discarded);
+        batch.end((seq, number), destination, states, REASON)?;
         let id = EventId::from_bytes(event).delivery(number);
         condemned.deliveries.push((name, id));
     }

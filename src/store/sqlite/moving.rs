@@ -4,7 +4,6 @@ use rusqlite::params;
 
 use super::batch::Batch;
 use super::fault::Fault;
-use super::rows;
 use crate::model::{EventId, State};
 use crate::store::{Move, Moved};
 
@@ -77,20 +76,8 @@ fn discard(
     what: &Move,
 ) -> Result<(), Fault> {
     let reason = format!("not moved: the event has a delivery to {} already", what.to);
-    batch
-        .conn
-        .prepare_cached(
-            "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
-             WHERE event_seq = ?1 AND number = ?2",
-        )?
-        .execute(params![
-            seq,
-            number,
-            rows::state_code(State::Discarded),
-            reason
-        ])?;
-    batch.count_moved(from, State::Waiting, State::Discarded);
-    Ok(())
+    let states = (State::Waiting, State::Discarded);
+    batch.end((seq, number), from, states, &reason)
 }
 
 /// What the old destination gave back is found under the new name, unless that has something of its own.

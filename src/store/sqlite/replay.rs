@@ -56,19 +56,8 @@ pub(super) fn discard(
     if row.state.is_final() {
         return Ok(Discarded::Ended(row.state));
     }
-    batch
-        .conn
-        .prepare_cached(
-            "UPDATE delivery SET state = ?3, due_at = NULL, last_error = ?4
-             WHERE event_seq = ?1 AND number = ?2",
-        )?
-        .execute(params![
-            row.seq,
-            row.number,
-            rows::state_code(State::Discarded),
-            reason,
-        ])?;
-    batch.count_moved(row.destination, row.state, State::Discarded);
+    let states = (row.state, State::Discarded);
+    batch.end((row.seq, row.number), row.destination, states, reason)?;
     Ok(Discarded::Done {
         destination: name_of(batch, row.destination)?,
     })
