@@ -2,6 +2,7 @@
 //! reload, and shuts down in phases.
 
 mod compile;
+mod diff;
 mod explain;
 mod online;
 mod reach;
@@ -13,6 +14,7 @@ mod watch;
 mod wires;
 
 pub use compile::{Compiled, Ready, compile};
+pub use diff::{Difference, DifferenceKind, differences};
 pub use explain::{
     Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
     RECEIPT, RouteAnswer, Unanswerable, explain,

@@ -15,6 +15,7 @@ mod check;
 mod config;
 mod dashboard;
 mod dedupe;
+mod diff;
 mod documents;
 mod erase;
 mod explain;
