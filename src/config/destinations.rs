@@ -38,6 +38,10 @@ pub(super) fn layered(defaults: &Value, presets: &Presets, own: &Value) -> Value
 pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     table.reading.check_name(&table.path, name);
     let preset = preset_name(table);
+    if table.has("preset") && preset.is_none() {
+        // Without it everything that it would have brought seems to be missing.
+        return None;
+    }
     let request = requests::request(table);
     let headers = headers(table);
     let key = requests::api_key(table);
