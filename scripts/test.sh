@@ -36,6 +36,8 @@ lint_dockerfile() {
   $tools/bin/hadolint Dockerfile
 }
 
+. scripts/deploy.sh
+
 # The C compiler is for SQLite and ring.
 need cc gcc
 need python3 python3-pip
@@ -50,5 +52,10 @@ step "tests" cargo test --locked --all-targets
 step "examples in the docs" cargo test --locked --doc
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "Dockerfile" lint_dockerfile
+step "metrics of a relay at work" check_metrics
+step "alerts" check_alerts
+step "systemd unit" check_systemd
+step "compose file" check_compose
+step "Kubernetes manifests" check_kubernetes
 step "snapshots" no_leftover_snapshots
 echo "all checks passed in $SECONDS s"

@@ -230,7 +230,9 @@ impl Relay {
         if config.watch {
             relay.watch();
         }
-        relay.telemetry.metrics.reloaded(relay.clock.now(), true);
+        let metrics = &relay.telemetry.metrics;
+        metrics.set_waiting_limit(config.store.max_waiting);
+        metrics.reloaded(relay.clock.now(), true);
         Ok(relay)
     }
 

@@ -13,6 +13,7 @@ mod send;
 mod serve;
 mod sink;
 mod stored;
+mod supervisor;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;

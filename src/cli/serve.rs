@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Global, complain, logging, unusable};
+use super::{Global, complain, logging, supervisor, unusable};
 use crate::app::{self, Ended, Parts, Ready, Relay};
 use crate::config::Secrets;
 
@@ -38,20 +38,26 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let mut relay = start(ready).await?;
     tracing::info!(ingress = %relay.ingress, admin = %relay.admin, version = env!("CARGO_PKG_VERSION"), "relay is ready");
+    supervisor::ready();
     loop {
         tokio::select! {
             heard = signals.next() => match heard {
                 Heard::End => break,
-                // What came of it is in the log.
-                Heard::Reload => drop(relay.reloader.reload("SIGHUP").await),
+                Heard::Reload => {
+                    supervisor::reloading();
+                    let _told_by_the_log = relay.reloader.reload("SIGHUP").await;
+                    supervisor::ready();
+                }
             },
             name = relay.broken() => {
                 tracing::error!(task = name, "a task ended unexpectedly: the relay ends, too");
+                supervisor::stopping();
                 relay.shut_down(CancellationToken::new()).await;
                 return Ok(ExitCode::FAILURE);
             }
         }
     }
+    supervisor::stopping();
     tracing::info!("shutting down; a second signal forces it");
     let force = CancellationToken::new();
     let ended = {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use super::Attempted;
@@ -51,6 +51,9 @@ struct Lanes {
 struct House {
     store_commit: Histogram,
     store_batch: Histogram,
+    store_writable: IntGauge,
+    waiting_limit: IntGauge,
+    last_reload: IntGauge,
     reload_success: Gauge,
     reloads: IntCounterVec,
 }
@@ -175,9 +178,24 @@ impl House {
             "When the configuration in force was loaded",
         );
         let reloads = ("relay_config_reloads_total", "Reloads of the configuration");
+        let writable = (
+            "relay_store_writable",
+            "1 where a write succeeded at this scrape",
+        );
+        let limit = (
+            "relay_waiting_limit",
+            "Deliveries waiting above which senders get 503",
+        );
+        let last = (
+            "relay_config_last_reload_successful",
+            "0 where the files hold what was refused",
+        );
         Self {
             store_commit: histogram(r, commit, FAST),
             store_batch: histogram(r, batch, SIZES),
+            store_writable: gauge(r, writable),
+            waiting_limit: gauge(r, limit),
+            last_reload: gauge(r, last),
             reload_success: registered(r, Gauge::new(success.0, success.1)),
             reloads: counter(r, reloads, &["outcome"]),
         }
@@ -277,12 +295,24 @@ impl Metrics {
             .inc();
     }
 
+    /// Whether the store takes a write at the moment of a scrape.
+    pub fn set_writable(&self, writable: bool) {
+        self.house.store_writable.set(i64::from(writable));
+    }
+
+    /// `store.max_waiting`.
+    pub fn set_waiting_limit(&self, limit: u64) {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.house.waiting_limit.set(limit);
+    }
+
     /// The configuration was loaded, or a reload refused.
     pub fn reloaded(&self, at: Timestamp, accepted: bool) {
         self.house
             .reloads
             .with_label_values(&[if accepted { "accepted" } else { "refused" }])
             .inc();
+        self.house.last_reload.set(i64::from(accepted));
         if accepted {
             self.house.reload_success.set(
                 Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH))
@@ -314,6 +344,12 @@ impl Metrics {
                 .oldest_undelivered
                 .with_label_values(&[name])
                 .set(since(lane.oldest_created));
+            // From zero: a first death is an increase only where there was a value before it.
+            for state in State::ALL.into_iter().filter(|state| state.is_final()) {
+                self.outward
+                    .deliveries
+                    .with_label_values(&[name, state.as_str()]);
+            }
             for state in LaneState::ALL {
                 let is = i64::from(state == lane.state);
                 self.lanes
@@ -329,6 +365,10 @@ type Named = (&'static str, &'static str);
 
 fn counter(registry: &Registry, (name, help): Named, labels: &[&str]) -> IntCounterVec {
     registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, (name, help): Named) -> IntGauge {
+    registered(registry, IntGauge::new(name, help))
 }
 
 fn gauges(registry: &Registry, (name, help): Named, labels: &[&str]) -> IntGaugeVec {

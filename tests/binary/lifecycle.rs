@@ -296,3 +296,40 @@ async fn sighup_reads_the_certificate_again() {
     process.signal("HUP");
     process.until_it_says("the one before stays in force");
 }
+
+/// What a supervisor hears next.
+fn heard(supervisor: &std::os::unix::net::UnixDatagram) -> String {
+    let mut message = [0; 256];
+    let length = supervisor.recv(&mut message).unwrap();
+    String::from_utf8(message[..length].to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_of_start_reload_and_end() {
+    let receiver = Receiver::failing(0);
+    let folder = Folder::new(&configuration(receiver.listen().await, STILL));
+    let socket = folder.file("notify");
+    let supervisor = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let environment = [("NOTIFY_SOCKET", socket.to_str().unwrap())];
+    let process = Process::start_in(folder.path(), &environment).unwrap();
+    assert_eq!(heard(&supervisor), "READY=1\n");
+    process.signal("HUP");
+    let reloading = heard(&supervisor);
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert_eq!(heard(&supervisor), "READY=1\n");
+    folder.write("relay.toml", "[serverr]\n");
+    process.signal("HUP");
+    assert!(heard(&supervisor).starts_with("RELOADING=1"));
+    assert_eq!(
+        heard(&supervisor),
+        "READY=1\n",
+        "it works on by the file before"
+    );
+    process.signal("TERM");
+    assert_eq!(heard(&supervisor), "STOPPING=1\n");
+    assert_eq!(process.ended().0.code(), Some(0));
+}

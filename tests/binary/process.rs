@@ -43,7 +43,16 @@ impl Process {
 
     /// The same where it may fail: then with how it ended and what it said.
     pub fn try_start(folder: &Path) -> Result<Self, (ExitStatus, String)> {
+        Self::start_in(folder, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_in(
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
         let mut child = relay(folder)
+            .envs(environment.iter().copied())
             .args([
                 "serve",
                 "--override",

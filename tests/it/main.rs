@@ -15,6 +15,7 @@ mod check;
 mod config;
 mod dashboard;
 mod dedupe;
+mod deploy;
 mod diff;
 mod documents;
 mod erase;

@@ -195,6 +195,8 @@ impl Admin {
                 .metrics
                 .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
         }
+        let writable = self.store.ready().await.is_ok();
+        self.telemetry.metrics.set_writable(writable);
         Ok(text(
             "text/plain; version=0.0.4; charset=utf-8",
             self.telemetry.metrics.text(),
