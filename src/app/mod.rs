@@ -43,7 +43,7 @@ use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
-use crate::model::{Name, plus};
+use crate::model::plus;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry};
@@ -193,9 +193,10 @@ impl Relay {
         let (bell, listener) = doorbell(RINGS);
         let (dispatcher, lanes) =
             Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
-        let in_force = first(&config, &compiled, &parts);
+        let in_force = first(&config, &parts);
         let renamed = compiled.renamed();
-        let wires = Wires::new((bell, lanes), certificates, in_force, config.keep.clone());
+        let upkept = (config.keep.clone(), wires::senders(&parts, &compiled));
+        let wires = Wires::new((bell, lanes), certificates, in_force, upkept);
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));
@@ -334,18 +335,11 @@ impl Relay {
 }
 
 /// The configuration that a relay starts with.
-fn first(config: &Config, compiled: &Compiled, parts: &Parts) -> InForce {
+fn first(config: &Config, parts: &Parts) -> InForce {
     InForce {
         hash: config.hash.clone(),
         generation: 1,
         loaded_at: parts.clock.now(),
-        sources: source_names(compiled),
         last_reload: None,
     }
-}
-
-fn source_names(compiled: &Compiled) -> Vec<Name> {
-    let mut names: Vec<Name> = compiled.rules.sources.keys().cloned().collect();
-    names.sort();
-    names
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::watch::{Look, look};
-use super::{Ready, compile, rehearse, source_names};
+use super::{Ready, compile, rehearse};
 use crate::clock::Clock;
 use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
 use crate::dispatch::Handle;
@@ -17,7 +17,7 @@ use crate::intake::Intake;
 use crate::store::Keep;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
-use crate::upkeep::Renamed;
+use crate::upkeep::{Renamed, Senders, Watch};
 
 /// Reads and compiles everything that `inputs` name.
 pub fn load(inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
@@ -41,6 +41,7 @@ pub struct Reloader {
     pub(super) in_force: Arc<ArcSwap<InForce>>,
     pub(super) keep: Arc<ArcSwap<Keep>>,
     pub(super) renamed: Arc<Renamed>,
+    pub(super) senders: Arc<Senders>,
 }
 
 /// What only a restart can change.
@@ -111,8 +112,9 @@ impl Reloader {
     async fn put_in_force(&self, ready: Ready) {
         let now = self.clock.now();
         self.transport.reload();
-        let sources = source_names(&ready.compiled);
         let renamed = ready.compiled.renamed();
+        self.senders
+            .expect(Watch::all(ready.compiled.rules.sources.values()));
         self.intake.swap_rules(ready.compiled.rules);
         if self
             .lanes
@@ -130,7 +132,6 @@ impl Reloader {
             hash,
             generation,
             loaded_at: now,
-            sources,
             last_reload: None,
         }));
     }

@@ -11,7 +11,7 @@ use rand::Rng;
 use tokio_util::task::TaskTracker;
 
 use super::watch::Look;
-use super::{Parts, Reloader, reload};
+use super::{Compiled, Parts, Reloader, reload};
 use crate::config::{Config, Inputs};
 use crate::dispatch::{Bench, Handle, Tokens};
 use crate::doorbell::Doorbell;
@@ -20,7 +20,7 @@ use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
 use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Keep};
-use crate::upkeep::{Eraser, Lanes, Mover, Renamed, Upkeep};
+use crate::upkeep::{Eraser, Lanes, Mover, Renamed, Senders, Upkeep, Watch};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -31,6 +31,7 @@ pub(super) struct Wires {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) keep: Arc<ArcSwap<Keep>>,
     renamed: Arc<Renamed>,
+    pub(super) senders: Arc<Senders>,
 }
 
 impl Wires {
@@ -38,7 +39,7 @@ impl Wires {
         (bell, lanes): (Doorbell, Handle),
         certificates: Option<Arc<Certificates>>,
         in_force: InForce,
-        keep: Keep,
+        (keep, senders): (Keep, Senders),
     ) -> Self {
         Self {
             bell,
@@ -48,6 +49,7 @@ impl Wires {
             draining: Arc::default(),
             keep: Arc::new(ArcSwap::from_pointee(keep)),
             renamed: Arc::default(),
+            senders: Arc::new(senders),
         }
     }
 
@@ -70,6 +72,7 @@ impl Wires {
             eraser: self.eraser(parts),
             mover: self.mover(parts),
             streams,
+            senders: self.senders.clone(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Wires {
             in_force: self.in_force.clone(),
             keep: self.keep.clone(),
             renamed: self.renamed.clone(),
+            senders: self.senders.clone(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Wires {
             eraser: self.eraser(parts),
             mover: self.mover(parts),
             renamed: self.renamed.clone(),
+            senders: self.senders.clone(),
         }
     }
 
@@ -148,6 +153,16 @@ impl Lanes for LanesOf {
         };
         (!served).then_some(under_way)
     }
+}
+
+/// Who watches the senders.
+pub(super) fn senders(parts: &Parts, compiled: &Compiled) -> Senders {
+    Senders::new(
+        parts.store.clone(),
+        parts.clock.clone(),
+        parts.telemetry.clone(),
+        Watch::all(compiled.rules.sources.values()),
+    )
 }
 
 /// What attempts work with.

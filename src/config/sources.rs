@@ -1,10 +1,11 @@
 //! `[sources.*]`: who sends, how they prove it, how their bodies are read.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::form::{self, Form, HEADER, NETWORK, POINTER, RATE, shown};
+use super::form::{self, DURATION, Form, HEADER, NETWORK, POINTER, RATE, shown};
 use super::reading::Table;
 use super::routes::warn_of_unknown_fields;
 use super::schema;
@@ -41,6 +42,15 @@ pub(super) fn source(table: &Table<'_>, name: &str, exposed: bool) -> Option<Sou
     if let (Some(Kind::Jobmojito), Some(fields)) = (&kind, &ignore) {
         warn_of_unknown_fields(table, "ignore", fields);
     }
+    let silent_after = longer(table, "silent_after");
+    let stuck_after = longer(table, "stuck_after");
+    if matches!(kind, Some(Kind::Generic { .. })) && table.has("stuck_after") {
+        table.error(
+            "stuck_after",
+            "only interviews are known to be collected first and submitted later",
+            "take it out, or write kind = \"jobmojito\"",
+        );
+    }
     Some(Source {
         name: name.into(),
         kind: kind?,
@@ -48,7 +58,16 @@ pub(super) fn source(table: &Table<'_>, name: &str, exposed: bool) -> Option<Sou
         allow_ips: allow_ips?,
         rate_limit: rate_limit?,
         ignore: BTreeSet::from_iter(ignore?),
+        silent_after,
+        stuck_after,
     })
+}
+
+/// A time after which somebody is told: looked at once a minute.
+fn longer(table: &Table<'_>, key: &str) -> Option<Duration> {
+    let within = |time: &Duration| *time >= Duration::from_mins(1);
+    table.has(key).then_some(())?;
+    table.limited(key, DURATION, within, "at least a minute")
 }
 
 fn kind(table: &Table<'_>) -> Option<Kind> {

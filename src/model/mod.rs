@@ -7,6 +7,7 @@ mod id;
 mod page;
 mod rate;
 mod secret;
+mod sender;
 mod time;
 mod verdict;
 
@@ -17,5 +18,6 @@ pub use id::{BadId, DeliveryId, EventId, Mint};
 pub use page::{BadCursor, Cursor, Limit, Page};
 pub use rate::{BadRate, Rate};
 pub use secret::Secret;
+pub use sender::{SourceState, Stage};
 pub use time::{after, plus};
 pub use verdict::Verdict;

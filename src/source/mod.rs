@@ -10,6 +10,7 @@ pub use body::{Body, MAX_DEPTH, Malformed};
 pub use classify::{Classified, INTERVIEW_TYPES, Kind, Pick, UNNAMED_TYPE};
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -28,4 +29,8 @@ pub struct Source {
     pub rate_limit: Option<Rate>,
     /// Top-level fields that are left out of comparisons.
     pub ignore: BTreeSet<String>,
+    /// Without an event for longer than this, it is silent.
+    pub silent_after: Option<Duration>,
+    /// An interview that was collected and has no result for longer than this is stuck.
+    pub stuck_after: Option<Duration>,
 }

@@ -5,6 +5,7 @@ mod erase;
 mod keep;
 mod plan;
 mod query;
+mod senders;
 pub mod sqlite;
 
 pub use erase::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
@@ -15,6 +16,7 @@ pub use plan::{
     Skipped, Unconfirmed, Waiting, Work,
 };
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
+pub use senders::{Heard, Listen};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -115,6 +117,9 @@ pub trait Store: Send + Sync {
 
     /// How many deliveries each destination has in each state, and since when the oldest waits.
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError>;
+
+    /// What each of these sources was last heard of, in their order.
+    async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError>;
 
     /// Proves that a write would succeed now.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -19,6 +19,7 @@ pub struct Metrics {
     inward: Inward,
     outward: Outward,
     lanes: Lanes,
+    sources: Sources,
     house: House,
 }
 
@@ -47,6 +48,13 @@ struct Lanes {
     state: IntGaugeVec,
 }
 
+/// How the senders stand at the moment of a scrape.
+struct Sources {
+    silent: IntGaugeVec,
+    last_event: GaugeVec,
+    stuck: IntGaugeVec,
+}
+
 /// The relay itself.
 struct House {
     store_commit: Histogram,
@@ -68,6 +76,17 @@ pub struct LaneGauges {
     pub oldest_due: Option<Timestamp>,
     /// When the oldest waiting delivery was created.
     pub oldest_created: Option<Timestamp>,
+}
+
+/// What a scrape tells of one source.
+#[derive(Clone, Debug)]
+pub struct SourceGauges {
+    pub source: Name,
+    /// None where no `silent_after` is set.
+    pub silent: Option<bool>,
+    pub last_event_at: Option<Timestamp>,
+    /// None where no `stuck_after` is set.
+    pub stuck: Option<u64>,
 }
 
 const FAST: &[f64] = &[
@@ -92,6 +111,7 @@ impl Default for Metrics {
             inward: Inward::new(&registry),
             outward: Outward::new(&registry),
             lanes: Lanes::new(&registry),
+            sources: Sources::new(&registry),
             house: House::new(&registry),
             registry,
         }
@@ -162,9 +182,31 @@ impl Lanes {
         let state = ("relay_destination_state", "1 for the state the lane is in");
         Self {
             waiting: gauges(r, waiting, &["destination"]),
-            oldest_waiting: seconds(r, due),
-            oldest_undelivered: seconds(r, created),
+            oldest_waiting: seconds(r, due, "destination"),
+            oldest_undelivered: seconds(r, created, "destination"),
             state: gauges(r, state, &["destination", "state"]),
+        }
+    }
+}
+
+impl Sources {
+    fn new(r: &Registry) -> Self {
+        let silent = (
+            "relay_source_silent",
+            "1 where no event came for longer than silent_after",
+        );
+        let last = (
+            "relay_source_last_event_timestamp_seconds",
+            "When the last event of a source was received",
+        );
+        let stuck = (
+            "relay_subjects_stuck",
+            "Interviews collected and not submitted within stuck_after",
+        );
+        Self {
+            silent: gauges(r, silent, &["source"]),
+            last_event: seconds(r, last, "source"),
+            stuck: gauges(r, stuck, &["source"]),
         }
     }
 }
@@ -314,11 +356,7 @@ impl Metrics {
             .inc();
         self.house.last_reload.set(i64::from(accepted));
         if accepted {
-            self.house.reload_success.set(
-                Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH))
-                    .unwrap_or_default()
-                    .as_secs_f64(),
-            );
+            self.house.reload_success.set(unix(at));
         }
     }
 
@@ -359,6 +397,28 @@ impl Metrics {
             }
         }
     }
+
+    /// Sets the gauges of all sources; one that is gone from relay.toml is gone from the next scrape.
+    pub fn set_sources(&self, sources: &[SourceGauges]) {
+        self.sources.silent.reset();
+        self.sources.last_event.reset();
+        self.sources.stuck.reset();
+        for source in sources {
+            let name = [&*source.source];
+            if let Some(silent) = source.silent {
+                let silent = i64::from(silent);
+                self.sources.silent.with_label_values(&name).set(silent);
+            }
+            if let Some(at) = source.last_event_at {
+                let gauge = self.sources.last_event.with_label_values(&name);
+                gauge.set(unix(at));
+            }
+            if let Some(stuck) = source.stuck {
+                let stuck = i64::try_from(stuck).unwrap_or(i64::MAX);
+                self.sources.stuck.with_label_values(&name).set(stuck);
+            }
+        }
+    }
 }
 
 type Named = (&'static str, &'static str);
@@ -375,11 +435,13 @@ fn gauges(registry: &Registry, (name, help): Named, labels: &[&str]) -> IntGauge
     registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
-fn seconds(registry: &Registry, (name, help): Named) -> GaugeVec {
-    registered(
-        registry,
-        GaugeVec::new(Opts::new(name, help), &["destination"]),
-    )
+fn seconds(registry: &Registry, (name, help): Named, label: &str) -> GaugeVec {
+    registered(registry, GaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+/// As Prometheus writes times.
+fn unix(at: Timestamp) -> f64 {
+    crate::model::after(Timestamp::UNIX_EPOCH, at).as_secs_f64()
 }
 
 fn histogram(registry: &Registry, (name, help): Named, buckets: &[f64]) -> Histogram {
@@ -442,6 +504,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#"relay_destination_state{destination="ats",state="blocked"} 1"#));
-        assert!(!text.contains("old\""));
+        // What was counted stays; how it stands is known no more.
+        for gone in [
+            "relay_waiting",
+            "relay_oldest_waiting_seconds",
+            "relay_destination_state",
+        ] {
+            assert!(
+                !text.contains(&format!("{gone}{{destination=\"old\"")),
+                "{text}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@
 mod metrics;
 mod pace;
 
-pub use metrics::{LaneGauges, Metrics};
+pub use metrics::{LaneGauges, Metrics, SourceGauges};
 pub use pace::Pace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
-use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, State, Verdict};
+use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict};
 
 /// Tells what happened.
 pub struct Telemetry {
@@ -40,6 +40,13 @@ pub enum Happening {
         at: Timestamp,
         destination: Name,
         state: LaneState,
+        reason: String,
+    },
+    /// A sender stands otherwise than before.
+    Source {
+        at: Timestamp,
+        source: Name,
+        state: SourceState,
         reason: String,
     },
 }
@@ -213,6 +220,22 @@ impl Telemetry {
 
     fn paces(&self) -> MutexGuard<'_, pace::Buckets> {
         self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A source changed its state. The reason is our own: it has counts and times in it.
+    pub fn source(&self, at: Timestamp, source: &Name, state: SourceState, reason: &str) {
+        let (name, word) = (&**source, state.as_str());
+        if state == SourceState::Healthy {
+            tracing::info!(source = name, state = word, "source is healthy again");
+        } else {
+            tracing::warn!(source = name, state = word, reason, "source is {state}");
+        }
+        self.tell(Happening::Source {
+            at,
+            source: source.clone(),
+            state,
+            reason: reason.to_owned(),
+        });
     }
 
     fn tell(&self, happening: Happening) {

@@ -1,12 +1,14 @@
-//! What is done beside the traffic, step by step, so that it never stalls it: retention, and erasure on
-//! request.
+//! What is done beside the traffic, step by step, so that it never stalls it: retention, the health of
+//! senders, and erasure on request.
 
 mod erasure;
 mod moving;
 mod retention;
+mod senders;
 
 pub use erasure::{Eraser, Lanes};
 pub use moving::Mover;
+pub use senders::{SenderHealth, Senders, Watch};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::store::{Keep, Store, Whose};
 const STEP: Duration = Duration::from_millis(200);
 /// Between two rounds where nothing is left to do.
 const ROUND: Duration = Duration::from_mins(10);
+/// Between two looks at the senders.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// What upkeep works with.
 pub struct Upkeep {
@@ -34,6 +38,7 @@ pub struct Upkeep {
     pub eraser: Eraser,
     pub mover: Mover,
     pub renamed: Arc<Renamed>,
+    pub senders: Arc<Senders>,
 }
 
 /// Destinations with another name before: (old, new). Changing them wakes upkeep.
@@ -57,23 +62,37 @@ impl Upkeep {
         self.finish_erasures(&stop).await;
         let mut retention = retention::Retention::default();
         let mut moved = HashSet::new();
+        let mut known = senders::Known::new();
+        let mut step_at = self.clock.now();
+        let mut look_at = plus(step_at, LOOK);
         loop {
             self.move_renamed(&mut moved).await;
-            let pause = match retention
-                .step(&*self.store, &self.keep.load(), self.clock.now())
-                .await
-            {
-                Ok(true) => ROUND,
-                Ok(false) => STEP,
-                Err(error) => {
-                    tracing::warn!(%error, "upkeep waits for the store");
-                    ROUND
-                }
-            };
+            if self.clock.now() >= step_at {
+                let pause = self.step(&mut retention).await;
+                step_at = plus(self.clock.now(), pause);
+            }
+            if self.clock.now() >= look_at {
+                self.senders.watch(&mut known).await;
+                look_at = plus(self.clock.now(), LOOK);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.renamed.changed.notified() => {}
-                () = self.clock.idle_until(plus(self.clock.now(), pause)) => {}
+                () = self.clock.idle_until(step_at.min(look_at)) => {}
+            }
+        }
+    }
+
+    /// One step of retention; how long it is until the next.
+    async fn step(&self, retention: &mut retention::Retention) -> Duration {
+        let keep = self.keep.load_full();
+        let stepped = retention.step(&*self.store, &keep, self.clock.now());
+        match stepped.await {
+            Ok(true) => ROUND,
+            Ok(false) => STEP,
+            Err(error) => {
+                tracing::warn!(%error, "upkeep waits for the store");
+                ROUND
             }
         }
     }

@@ -81,7 +81,7 @@ impl Show {
                         self.time()
                     ));
                 }
-                Err(RecvError::Lagged(_)) => {}
+                Ok(Happening::Source { .. }) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("the relay ended"),
             }
         }

@@ -61,7 +61,7 @@ pub static KEEP: Lazy = Lazy::new(|| Section::of::<server::Keep>("store.keep", &
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
 pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
 pub static SOURCE: Lazy = Lazy::new(|| {
-    let later = &["minimise", "silent_after", "stuck_after"];
+    let later = &["minimise"];
     Section::of::<sources::Source>("sources.*", later)
 });
 pub static PICK: Lazy = Lazy::new(|| Section::of::<sources::Pick>("sources.*.type", &[]));

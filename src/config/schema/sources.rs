@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::forms::{HeaderName, Network, Pointer, Rate, Secrets, Text};
+use super::forms::{Duration, HeaderName, Network, Pointer, Rate, Secrets, Text};
 
 /// `[sources.*]`
 #[derive(JsonSchema)]
@@ -23,6 +23,10 @@ pub struct Source {
     pub rate_limit: Option<Rate>,
     /// Top-level fields that only churn, such as `pdf_export_url`: a change in them is no new revision.
     pub ignore: Option<Vec<Text>>,
+    /// Without an event for longer than this, the source is silent: status, metric and log tell.
+    pub silent_after: Option<Duration>,
+    /// An interview that was collected and not submitted within this time is stuck; told likewise.
+    pub stuck_after: Option<Duration>,
 }
 
 #[derive(JsonSchema)]

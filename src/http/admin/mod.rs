@@ -29,7 +29,7 @@ use crate::doorbell::{Doorbell, Ring};
 use crate::model::{Cursor, Delivery, DeliveryId, LaneState, Limit, Name, Page, Secret, State};
 use crate::store::{DeliveryFilter, Discarded, Replay, Replayed, Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
-use crate::upkeep::{Eraser, Mover};
+use crate::upkeep::{Eraser, Mover, Senders};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
@@ -51,6 +51,7 @@ pub struct Admin {
     pub eraser: Eraser,
     pub mover: Mover,
     pub streams: Streams,
+    pub senders: Arc<Senders>,
 }
 
 /// Reads the configuration again.
@@ -68,8 +69,6 @@ pub struct InForce {
     /// 1 at start, one more with each reload.
     pub generation: u64,
     pub loaded_at: Timestamp,
-    #[serde(skip)]
-    pub sources: Vec<Name>,
     #[serde(skip)]
     pub last_reload: Option<LastReload>,
 }
@@ -195,6 +194,7 @@ impl Admin {
                 .metrics
                 .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
         }
+        self.senders.measure().await;
         let writable = self.store.ready().await.is_ok();
         self.telemetry.metrics.set_writable(writable);
         Ok(text(
@@ -206,11 +206,11 @@ impl Admin {
     async fn status(&self) -> Answer {
         let tallies = self.store.tallies(self.clock.now()).await?;
         let snapshot = self.lanes.snapshot().await?;
+        let senders = self.senders.look().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
-            &self.telemetry.pace(self.clock.now()),
-            &snapshot,
-            &tallies,
+            (&self.telemetry.pace(self.clock.now()), &senders),
+            (&snapshot, &tallies),
         )))
     }
 

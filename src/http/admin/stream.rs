@@ -173,5 +173,14 @@ fn view(happening: &Happening) -> (&'static str, Value) {
             "lane",
             json!({ "at": at, "destination": &**destination, "state": state, "reason": reason }),
         ),
+        Happening::Source {
+            at,
+            source,
+            state,
+            reason,
+        } => (
+            "source",
+            json!({ "at": at, "source": &**source, "state": state, "reason": reason }),
+        ),
     }
 }

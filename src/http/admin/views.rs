@@ -11,6 +11,7 @@ use crate::dispatch::Snapshot;
 use crate::model::{Cursor, Delivery, DeliveryId, Event, LaneState, Name, Page, State};
 use crate::store::{Erasure, EventDetail, Tally};
 use crate::telemetry::Pace;
+use crate::upkeep::SenderHealth;
 
 /// A page of views.
 #[derive(Serialize)]
@@ -130,9 +131,8 @@ pub(super) fn destinations(snapshot: &Snapshot, tallies: &[Tally]) -> BTreeMap<N
 
 pub(super) fn status(
     in_force: &InForce,
-    pace: &Pace,
-    snapshot: &Snapshot,
-    tallies: &[Tally],
+    (pace, senders): (&Pace, &[SenderHealth]),
+    (snapshot, tallies): (&Snapshot, &[Tally]),
 ) -> Value {
     let mut counts: BTreeMap<&str, u64> =
         State::ALL.iter().map(|state| (state.as_str(), 0)).collect();
@@ -158,8 +158,17 @@ pub(super) fn status(
         "counts": counts,
         "in_per_minute": pace.taken,
         "out_per_minute": pace.delivered,
-        "sources": in_force.sources.iter().map(|name| &**name).collect::<Vec<&str>>(),
+        "sources": senders.iter().map(source).collect::<Vec<Value>>(),
         "destinations": destinations,
+    })
+}
+
+fn source(health: &SenderHealth) -> Value {
+    json!({
+        "name": &*health.source,
+        "state": health.state,
+        "last_event_at": health.last_event_at,
+        "reason": health.reason,
     })
 }
 

@@ -70,7 +70,7 @@ export function events() {
   refresh();
   get("status").then((status) => {
     relayTime(status.now);
-    sources.replaceChildren(...status.sources.map((name) => el("option", { value: name })));
+    sources.replaceChildren(...status.sources.map((source) => el("option", { value: source.name })));
   }).catch(() => {});
 
   return {

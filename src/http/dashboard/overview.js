@@ -104,9 +104,11 @@ function showVerdict(element, status) {
   else if (paused.length > 0) text = `${names(paused)}.`;
   const named = bad.length > 0 ? bad : paused;
   const waits = named.reduce((sum, lane) => sum + (lane.counts.waiting ?? 0), 0);
+  const senders = status.sources.filter((source) => source.state !== "healthy");
   if (waits > 0) text += ` ${count(waits, "delivery waits", "deliveries wait")} there.`;
+  for (const source of senders) text += ` ${source.name} is ${source.state}: ${source.reason}.`;
   element.textContent = text;
-  element.className = `verdict ${bad.length > 0 ? "bad" : paused.length > 0 ? "held" : "good"}`;
+  element.className = `verdict ${bad.length > 0 ? "bad" : paused.length + senders.length > 0 ? "held" : "good"}`;
 }
 
 function showNumbers([taken, made, waiting, dead], status) {

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::rows;
+use super::senders;
 use super::subjects::{self, Known};
 use crate::model::{DeliveryId, EventId, Name, State};
 use crate::store::{AcceptOutcome, AcceptPlan, Accepted, NewDelivery, Placed};
@@ -31,12 +32,14 @@ pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptO
         write_subject(batch, plan, source, subject, seq)?;
     }
     write_event(batch, plan, source, subject.as_ref(), seq)?;
+    let id = subject.as_ref().map(|subject| subject.id);
+    senders::note(batch, &plan.event, source, id)?;
     let place = Place {
         seq,
         event: plan.event.id,
         revision: plan.event.revision,
         created_at: plan.event.received_at.as_millisecond(),
-        subject: subject.as_ref().map(|subject| subject.id),
+        subject: id,
         first: subject
             .as_ref()
             .is_none_or(|subject| subject.before.is_none()),

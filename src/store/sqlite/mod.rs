@@ -15,6 +15,7 @@ mod moving;
 mod readers;
 mod replay;
 mod rows;
+mod senders;
 mod settle;
 mod subjects;
 mod sweep;
@@ -35,8 +36,8 @@ pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, LaneRecord, Lease, Move, Moved, Replay, Replayed, Settled, Settlement, Since,
-    Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
+    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -244,6 +245,12 @@ impl Store for SqliteStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.readers
             .read(move |view| deliveries::tallies(view, now))
+            .await
+    }
+
+    async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError> {
+        self.readers
+            .read(move |view| senders::heard(view, &asked))
             .await
     }
 

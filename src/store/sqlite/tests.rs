@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, settle, subjects, sweep, work,
+    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, senders, settle, subjects,
+    sweep, work,
 };
 use crate::clock::ManualClock;
 use crate::model::{Event, EventType, FieldDigests, Mint, State, Subject};
@@ -84,6 +85,8 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
         &events::list_sql(),
         "sqlite_autoindex_event_1 (id>? AND id<?)",
     );
+    check(senders::LAST, "SEARCH heard USING INTEGER PRIMARY KEY");
+    check(senders::STUCK, "awaited_since (source=? AND since<?)");
     check(deliveries::OLDEST_DUE, "delivery_due (destination=?)");
     check(deliveries::OLDEST_MOVED, "delivery_moved (destination=?)");
     check(

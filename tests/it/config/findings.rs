@@ -58,6 +58,20 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
+fn senders_are_watched_by_times_that_make_sense() {
+    let text = "[sources.jobmojito]\nauth = \"none\"\nsilent_after = \"10s\"\n\
+                [sources.shop]\nkind = \"generic\"\ntype = \"/event\"\nauth = \"none\"\nstuck_after = \"2d\"";
+    assert_snapshot!(findings(text), @r#"
+    relay.toml: warning: routes: there is no route, so events are kept and none is delivered
+      hint: add [[routes]]
+    relay.toml:3: sources.jobmojito.silent_after: "10s" is out of range
+      hint: it must be at least a minute
+    relay.toml:8: sources.shop.stuck_after: only interviews are known to be collected first and submitted later
+      hint: take it out, or write kind = "jobmojito"
+    "#);
+}
+
+#[test]
 fn wrong_types() {
     let text = in_destination(
         "timeout = 15\nrate_limit = \"fast\"\nconcurrency = \"many\"\npaused = \"yes\"\n\

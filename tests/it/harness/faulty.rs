@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, LaneRecord, Lease, Move, Moved, Replay, Replayed, Settled, Settlement, Since,
-    Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
+    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -182,6 +182,11 @@ impl Store for FaultyStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.may("tallies")?;
         self.inner.tallies(now).await
+    }
+
+    async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError> {
+        self.may("heard")?;
+        self.inner.heard(asked).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

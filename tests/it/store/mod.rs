@@ -5,6 +5,7 @@ mod accept;
 mod lanes;
 mod lists;
 mod replay;
+mod senders;
 mod settle;
 mod sqlite;
 mod work;
