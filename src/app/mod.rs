@@ -46,7 +46,7 @@ use crate::intake::Intake;
 use crate::model::plus;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Metrics, Telemetry};
+use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{NetworkTransport, Transport};
 use wires::Wires;
 
@@ -79,6 +79,8 @@ pub enum StartError {
     },
     #[error("the system gives no random numbers")]
     Random,
+    #[error("{0}")]
+    Traces(String),
 }
 
 /// A relay at work.
@@ -147,9 +149,12 @@ pub fn open_store(
     Ok(Arc::new(SqliteStore::open(&options)?))
 }
 
-/// A fresh set of metrics and a feed.
-pub fn telemetry() -> Arc<Telemetry> {
-    Arc::new(Telemetry::new(Metrics::default()))
+/// A fresh set of metrics and a feed, and traces where the environment names a collector.
+pub fn telemetry(ready: &Ready) -> Result<Arc<Telemetry>, StartError> {
+    let settings = crate::config::traces(&ready.inputs.environment).map_err(StartError::Traces)?;
+    let start = |settings| Traces::start(&settings, network()).map_err(StartError::Traces);
+    let traces = settings.map(start).transpose()?.unwrap_or_default();
+    Ok(Arc::new(Telemetry::new(Metrics::default(), traces)))
 }
 
 /// The real network.
@@ -330,6 +335,7 @@ impl Relay {
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store did not close cleanly; what was acknowledged is safe in its log");
         }
+        self.telemetry.traces.close().await;
         ended
     }
 }

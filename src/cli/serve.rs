@@ -81,7 +81,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
 async fn start(ready: Ready) -> anyhow::Result<Relay> {
     let clock = app::system_clock();
-    let telemetry = app::telemetry();
+    let telemetry = app::telemetry(&ready)?;
     let store = app::open_store(
         &ready.config.store,
         app::system_seed()?,

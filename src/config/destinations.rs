@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
-use super::form::{self, DURATION, POINTER};
+use super::form::{self, DURATION, POINTER, SWITCH};
 use super::layers::merge;
 use super::locate::{self, Locator, join};
 use super::oauth2;
@@ -47,12 +47,8 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     let key = requests::api_key(table);
     let sign = sign(table);
     let settle = settle::settle(table);
-    let timeout = table.limited(
-        "timeout",
-        DURATION,
-        |time| !time.is_zero() && *time <= LONGEST_TIMEOUT,
-        "more than nothing and at most 5 minutes",
-    );
+    let timeout = timeout(table);
+    let traceparent = traceparent(table, preset.as_deref());
     let connection = connection(table);
     let (order, revisions) = succession(table);
     let require = require(table);
@@ -89,6 +85,7 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
         oauth2,
         sign: sign?,
         timeout: timeout?,
+        traceparent: traceparent?,
         connection,
         order: order?,
         revisions: revisions?,
@@ -105,6 +102,26 @@ pub(super) fn destination(table: &Table<'_>, name: &str) -> Option<Settings> {
     };
     warn_of_clear_text(table, &settings);
     Some(settings)
+}
+
+fn timeout(table: &Table<'_>) -> Option<Duration> {
+    let within = |time: &Duration| !time.is_zero() && *time <= LONGEST_TIMEOUT;
+    let limits = "more than nothing and at most 5 minutes";
+    table.limited("timeout", DURATION, within, limits)
+}
+
+/// A vendor has no business with the operator's traces.
+fn traceparent(table: &Table<'_>, preset: Option<&str>) -> Option<bool> {
+    let wanted = table.leaf("traceparent", SWITCH)?;
+    let presets = table.reading.presets;
+    if wanted && let Some(preset) = preset.filter(|name| presets.is_of_a_vendor(name)) {
+        table.error(
+            "traceparent",
+            format!("the host of the preset \"{preset}\" is not your own"),
+            "take it out: traces go on at hosts of your own only",
+        );
+    }
+    Some(wanted)
 }
 
 /// What answers mean, as texts: blocked, rejected, retry, accepted, warned.

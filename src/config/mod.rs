@@ -21,6 +21,7 @@ mod secret;
 mod server;
 mod settle;
 mod sources;
+mod traces;
 mod trials;
 mod url_text;
 mod values;
@@ -30,6 +31,7 @@ pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;
 pub use presets::{About, OwnPreset, presets, presets_of};
 pub use server::{LogFormat, LogSettings, StoreSettings, StoreUrl};
+pub use traces::traces;
 pub use trials::{Expected, Trial, Trials, trials_beside};
 
 use std::path::{Path, PathBuf};

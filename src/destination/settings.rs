@@ -30,6 +30,8 @@ pub struct Settings {
     /// Standard Webhooks secrets (`whsec_…`); each signs, several rotate.
     pub sign: Vec<Secret>,
     pub timeout: Duration,
+    /// A host of the operator's own: it is told which step of a trace the request is.
+    pub traceparent: bool,
     pub connection: Arc<Connection>,
     pub order: Order,
     pub revisions: Revisions,

@@ -17,7 +17,7 @@ use crate::model::{Attempt as Record, DeliveryId, Name, State, Verdict, after, p
 use crate::store::{
     Fence, Outcome, Receipt, Settled, Settlement, Since, Store, StoreError, Waiting, Work,
 };
-use crate::telemetry::{Attempted, Telemetry};
+use crate::telemetry::{Attempted, Span, TRACEPARENT, Telemetry};
 use crate::transport::{Answer, Failure, Outgoing, Transport};
 
 /// How long to wait before the store is asked again after a fault.
@@ -115,7 +115,9 @@ impl Attempt {
     }
 
     async fn carry_out(&self, work: &Work) -> Option<(Outcome, Attempted)> {
-        let (told, sent, judgement) = self.send(work).await;
+        let traces = &self.bench.telemetry.traces;
+        let mut span = traces.deliver(self.destination.name(), work.trace);
+        let (told, sent, judgement) = self.send(work, &span).await;
         let (answer, decided) = oneshot::channel();
         let asked = Report::Asked {
             destination: self.destination.name().clone(),
@@ -143,14 +145,21 @@ impl Attempt {
         let settled = self.settle(attempt, outcome.clone(), gone).await?;
         let verdict = judgement.map(|judgement| judgement.verdict);
         let attempted = self.told(work, sent.as_ref(), verdict, (&outcome, settled.state));
+        trace(&mut span, &attempted);
         Some((outcome, attempted))
     }
 
-    async fn send(&self, work: &Work) -> (Told, Option<Sent>, Option<Judgement>) {
-        let request = match self.render(work) {
+    async fn send(&self, work: &Work, span: &Span) -> (Told, Option<Sent>, Option<Judgement>) {
+        let mut request = match self.render(work) {
             Ok(request) => request,
             Err(unsendable) => return (Told::Unsendable(unsendable), None, None),
         };
+        let place = span
+            .place()
+            .filter(|_| self.destination.settings().traceparent);
+        if let Some(value) = place.and_then(|place| place.to_string().parse().ok()) {
+            request.headers.insert(TRACEPARENT, value);
+        }
         let started = self.bench.clock.monotonic();
         let (judgement, status) = self.ask(work, request).await;
         let took = self.bench.clock.monotonic().saturating_sub(started);
@@ -287,5 +296,25 @@ impl Attempt {
             reason,
             end_to_end: (state == State::Delivered).then(|| after(work.event.received_at, now)),
         }
+    }
+}
+
+/// Tells a span what came of an attempt.
+fn trace(span: &mut Span, attempted: &Attempted) {
+    span.set("relay.event", || attempted.event.to_string().into());
+    span.set("relay.delivery", || attempted.delivery.to_string().into());
+    span.set("relay.attempt", || i64::from(attempted.attempt).into());
+    span.set("relay.state", || attempted.state.as_str().into());
+    if let Some(status) = attempted.status {
+        span.set("http.response.status_code", || i64::from(status).into());
+    }
+    match attempted.verdict {
+        Some(verdict) => {
+            span.set("relay.verdict", || verdict.as_str().into());
+            if verdict != Verdict::Accepted {
+                span.fail(verdict.as_str());
+            }
+        }
+        None => span.fail("not sent"),
     }
 }

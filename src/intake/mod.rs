@@ -18,13 +18,14 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Budget, Event, EventId, EventType, Mint, Name, State, Subject};
+use crate::model::{Budget, Event, EventId, EventType, Mint, Name, State, Subject, TraceParent};
 use crate::route::Routes;
-use crate::source::{Body, Malformed, Source};
+use crate::source::{Body, Malformed, Source, known_type};
 use crate::store::{
-    AcceptOutcome, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
+    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
+    Work,
 };
-use crate::telemetry::{Received, Telemetry};
+use crate::telemetry::{Received, Span, Telemetry};
 
 /// How often a plan is made anew for a subject that others keep writing to, before the sender is asked
 /// to come back. Each round lost means that somebody else's event was taken.
@@ -118,7 +119,11 @@ impl Intake {
                 headers: &headers,
                 body: &body,
             };
-            let taken = intake.take(&arrival).await;
+            let traces = &intake.parts.telemetry.traces;
+            let mut span = traces.receive(&source.name, &headers);
+            let taken = intake.take(&arrival, &span).await;
+            trace(&mut span, &taken);
+            drop(span);
             if let Err(Ok(receipt)) = tell.send(taken) {
                 intake.mark_unconfirmed(&receipt, &body).await;
             }
@@ -149,7 +154,7 @@ impl Intake {
         }
     }
 
-    async fn take(&self, arrival: &Arrival<'_>) -> Result<Receipt, NotTaken> {
+    async fn take(&self, arrival: &Arrival<'_>, span: &Span) -> Result<Receipt, NotTaken> {
         let store = &self.parts.store;
         if store.waiting() >= self.parts.max_waiting {
             return Err(NotTaken::TooMuchWaiting(store.waiting()));
@@ -160,9 +165,10 @@ impl Intake {
         for _ in 0..ROUNDS {
             let stamp = self.stamp();
             match plan(&rules, arrival, head.as_ref(), &stamp)? {
-                Plan::News(plan) => {
+                Plan::News(mut plan) => {
+                    plan.trace = span.place();
                     let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
-                    match store.accept(plan).await? {
+                    match self.write(plan, span).await? {
                         AcceptOutcome::Stale(latest) => head = Some(latest),
                         AcceptOutcome::Erased => {
                             let (source, kind) = (&event.source, &event.event_type);
@@ -175,6 +181,7 @@ impl Intake {
                         AcceptOutcome::Accepted(accepted) => {
                             let previous = head.and_then(|head| head.payload);
                             let news = News {
+                                trace: span.place(),
                                 event,
                                 deliveries,
                                 payload: arrival.body.clone(),
@@ -211,6 +218,15 @@ impl Intake {
         Err(NotTaken::Contended)
     }
 
+    async fn write(&self, plan: AcceptPlan, span: &Span) -> Result<AcceptOutcome, StoreError> {
+        let mut span = self.parts.telemetry.traces.accept(span);
+        let outcome = self.parts.store.accept(plan).await;
+        if outcome.is_err() {
+            span.fail("store");
+        }
+        outcome
+    }
+
     /// Tells the lanes, and everybody who watches, what was just written.
     fn ring(&self, rules: &Rules, news: &News, accepted: &Accepted) {
         let doorbell = &self.parts.doorbell;
@@ -240,12 +256,11 @@ impl Intake {
                 let known = !looks_back || news.event.revision == 1;
                 let work = known.then(|| {
                     let previous = news.previous.clone();
-                    Box::new(work(
-                        &news.event,
-                        delivery,
-                        placed.id,
-                        (news.payload.clone(), previous),
-                    ))
+                    let payloads = (news.payload.clone(), previous);
+                    Box::new(Work {
+                        trace: news.trace,
+                        ..work(&news.event, delivery, placed.id, payloads)
+                    })
                 });
                 doorbell.ring(Ring::Offer {
                     waiting: news.waiting(*placed, accepted.subject),
@@ -335,6 +350,31 @@ impl Intake {
     }
 }
 
+/// Tells a span what became of a body.
+fn trace(span: &mut Span, taken: &Result<Receipt, NotTaken>) {
+    match taken {
+        Ok(receipt) => {
+            let outcome = match receipt {
+                Receipt { erased: true, .. } => "erased",
+                Receipt {
+                    duplicate: true, ..
+                } => "duplicate",
+                _ => "accepted",
+            };
+            span.set("relay.outcome", || outcome.into());
+            span.set("relay.event", || receipt.id.to_string().into());
+            span.set("relay.type", || known_type(&receipt.event_type).into());
+            span.set("relay.revision", || i64::from(receipt.revision).into());
+        }
+        Err(error) => span.fail(match error {
+            NotTaken::Malformed(_) => "malformed",
+            NotTaken::Store(_) => "store",
+            NotTaken::TooMuchWaiting(_) => "too much waiting",
+            NotTaken::Contended => "contended",
+        }),
+    }
+}
+
 /// An event that was just written.
 struct News {
     event: Arc<Event>,
@@ -342,6 +382,7 @@ struct News {
     payload: Bytes,
     /// Payload of the revision before.
     previous: Option<Bytes>,
+    trace: Option<TraceParent>,
 }
 
 impl News {

@@ -103,6 +103,7 @@ pub fn plan(
         payload: arrival.body.clone(),
         fields,
         deliveries,
+        trace: None,
     }))
 }
 
@@ -124,6 +125,7 @@ pub fn work(
         previous,
         changed: event.changed.clone(),
         receipt: None,
+        trace: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod rate;
 mod secret;
 mod sender;
 mod time;
+mod trace;
 mod verdict;
 
 pub use attempt::{Attempt, EXCERPT_BYTES};
@@ -20,4 +21,5 @@ pub use rate::{BadRate, Rate};
 pub use secret::Secret;
 pub use sender::{SourceState, Stage};
 pub use time::{after, plus};
+pub use trace::TraceParent;
 pub use verdict::Verdict;

@@ -16,6 +16,13 @@ pub const INTERVIEW_TYPES: [&str; 4] = [
 /// The type of a generic event whose body or headers name none that can be used.
 pub const UNNAMED_TYPE: &str = "other";
 
+/// The type where it is one of a closed set; what only a sender knows is `other`.
+pub fn known_type(event_type: &EventType) -> &'static str {
+    let mut known = INTERVIEW_TYPES.into_iter();
+    let known = known.find(|known| *known == event_type.as_str());
+    known.unwrap_or(UNNAMED_TYPE)
+}
+
 const MAX_TYPE_BYTES: usize = 128;
 const MAX_CANDIDATE_BYTES: usize = 256;
 

@@ -7,7 +7,7 @@ mod classify;
 
 pub use auth::{Auth, Encoding, Refused, webhook_secret};
 pub use body::{Body, MAX_DEPTH, Malformed};
-pub use classify::{Classified, INTERVIEW_TYPES, Kind, Pick, UNNAMED_TYPE};
+pub use classify::{Classified, INTERVIEW_TYPES, Kind, Pick, UNNAMED_TYPE, known_type};
 
 use std::collections::BTreeSet;
 use std::time::Duration;

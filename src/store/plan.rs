@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::model::{Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, LaneState, Name};
+use crate::model::{
+    Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, LaneState, Name, TraceParent,
+};
 
 /// An event that is to be accepted, with everything that follows from it.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct AcceptPlan {
     pub fields: FieldDigests,
     /// In the order of the routes that named them; the delivery's number is its position.
     pub deliveries: Vec<NewDelivery>,
+    /// The step that took it: attempts go on from there.
+    pub trace: Option<TraceParent>,
 }
 
 /// A delivery to be created with its event.
@@ -170,6 +174,8 @@ pub struct Work {
     pub changed: Vec<String>,
     /// What this destination gave back for an earlier revision of the subject.
     pub receipt: Option<Receipt>,
+    /// The step that took the event.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a destination gave back to find the thing again.

@@ -1,11 +1,14 @@
 //! What happened, told once in each of three forms: a wide log line, a metric, and a feed for whoever
 //! watches. No payload, subject, candidate, URL or secret passes through here.
 
+mod families;
 mod metrics;
 mod pace;
+mod traces;
 
 pub use metrics::{LaneGauges, Metrics, SourceGauges};
 pub use pace::Pace;
+pub use traces::{Span, TRACEPARENT, TraceSettings, Traces};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +21,7 @@ use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, SourceState,
 /// Tells what happened.
 pub struct Telemetry {
     pub metrics: Metrics,
+    pub traces: Traces,
     feed: broadcast::Sender<Happening>,
     paces: Mutex<pace::Buckets>,
 }
@@ -88,9 +92,10 @@ pub struct Attempted {
 }
 
 impl Telemetry {
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(metrics: Metrics, traces: Traces) -> Self {
         Self {
             metrics,
+            traces,
             feed: broadcast::channel(1024).0,
             paces: Mutex::default(),
         }

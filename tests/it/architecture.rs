@@ -21,7 +21,7 @@ const FLOORS: [&[&[&str]]; 9] = [
 ];
 
 /// Crates (or paths) that only some files may name.
-const WALLS: [(&[&str], &[&str]); 8] = [
+const WALLS: [(&[&str], &[&str]); 9] = [
     (&["rusqlite"], &["src/store/sqlite"]),
     (&["reqwest"], &["src/transport"]),
     (&["hyper", "hyper_util", "http_body_util"], &["src/http"]),
@@ -30,6 +30,15 @@ const WALLS: [(&[&str], &[&str]); 8] = [
         &["src/config/environment.rs"],
     ),
     (&["anyhow"], &["src/cli"]),
+    (
+        &[
+            "opentelemetry",
+            "opentelemetry_sdk",
+            "opentelemetry_otlp",
+            "opentelemetry_http",
+        ],
+        &["src/telemetry/traces"],
+    ),
     // It looks for its socket in the environment.
     (&["sd_notify"], &["src/cli/supervisor.rs"]),
     (&["governor"], &["src/limiter.rs"]),

@@ -35,6 +35,7 @@ mod settling;
 mod store;
 mod stream;
 mod tokens;
+mod traces;
 mod transport;
 mod updates;
 mod vendors;

@@ -225,7 +225,7 @@ async fn start(inputs: &Inputs, seed: [u8; 32], clock: Arc<dyn Clock>) -> anyhow
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
     })?;
-    let telemetry = app::telemetry();
+    let telemetry = app::telemetry(&ready)?;
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let parts = Parts {
         store: app::open_store(&ready.config.store, seed, clock.clone(), &telemetry)?,

@@ -99,6 +99,12 @@ impl Presets {
         merged["about"]["vendor_rate"].as_str()?.parse().ok()
     }
 
+    /// It speaks to a vendor: it is built in, or stands on one that is.
+    pub(super) fn is_of_a_vendor(&self, name: &str) -> bool {
+        let mut chain = self.chain(name).into_iter();
+        chain.any(|layer| layer.origin == Origin::BuiltIn)
+    }
+
     /// Where the keys of `name` and its bases are written, the uppermost first.
     pub(super) fn locators(&self, name: &str) -> Vec<Arc<Locator>> {
         let chain = self.chain(name);

@@ -58,6 +58,8 @@ pub struct Destination {
     pub concurrency: Option<Count>,
     /// One attempt, from connecting to the end of the answer. At most 5 minutes.
     pub timeout: Option<Duration>,
+    /// Tells a host of your own, by the header traceparent, which step of a trace the request is.
+    pub traceparent: Option<bool>,
     /// "subject": one subject's events go one at a time and in order.
     pub order: Option<Order>,
     /// "latest": a newer revision takes the place of those still waiting.

@@ -29,6 +29,7 @@ fn settings() -> Settings {
         body: BodyFormat::Raw,
         sign: Vec::new(),
         timeout: Duration::from_secs(15),
+        traceparent: false,
         connection: Arc::default(),
         order: Order::Subject,
         revisions: Revisions::All,

@@ -163,8 +163,8 @@ fn write_event(
         .conn
         .prepare_cached(
             "INSERT INTO event (seq, id, source, type, subject, revision, prev_seq, changed,
-                                candidate, received_at, route_errors)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                candidate, received_at, route_errors, trace)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             seq,
@@ -180,6 +180,7 @@ fn write_event(
             event.candidate,
             event.received_at.as_millisecond(),
             rows::list_text(&event.route_errors),
+            plan.trace.map(crate::model::TraceParent::to_bytes),
         ])?;
     batch
         .conn

@@ -315,6 +315,7 @@ fn plan() -> AcceptPlan {
         }),
         payload: "{}".into(),
         fields: FieldDigests::default(),
+        trace: None,
         deliveries: vec![crm],
     }
 }

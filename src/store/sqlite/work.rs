@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::fault::Fault;
 use super::readers::View;
 use super::rows::{self, EventRow};
-use crate::model::{DeliveryId, State};
+use crate::model::{DeliveryId, State, TraceParent};
 use crate::store::{Receipt, Since, Work};
 
 /// Reads an attempt's work; None where the delivery does not wait.
@@ -28,6 +28,7 @@ pub(super) fn work(
     let body: Option<Vec<u8>> = row.get(16)?;
     let payload = body.ok_or(Fault::Damaged("a waiting delivery has no payload"))?;
     let destination: i64 = row.get(13)?;
+    let trace: Option<Vec<u8>> = row.get(17)?;
     let webhook: Option<u16> = row.get(15)?;
     let event = rows::event(view, row)?;
     let sent = sent(view, &event, destination)?;
@@ -44,13 +45,14 @@ pub(super) fn work(
         changed: from.changed,
         receipt: sent.and_then(|sent| sent.receipt),
         event: Arc::new(event.event),
+        trace: trace.as_deref().and_then(TraceParent::from_bytes),
     }))
 }
 
 /// The columns of an event, then those of the delivery and the payload from number 12 on.
 pub(super) fn sql() -> String {
     format!(
-        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body
+        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, e.trace
          FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = ?2
          LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
          WHERE e.id = ?1",

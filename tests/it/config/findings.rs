@@ -2,6 +2,7 @@
 
 use super::{findings, found, in_destination, in_route, in_source, inputs, sound, with};
 use insta::assert_snapshot;
+use mojito_relay::config::{Inputs, Secrets};
 
 #[test]
 fn a_sound_file_has_no_findings() {
@@ -15,7 +16,7 @@ fn unknown_keys() {
     relay.toml:5: destinations.ats.retry.frist: unknown key
       hint: did you mean "first"?
     relay.toml:6: destinations.ats.colour: unknown key
-      hint: choose from preset, url, base_url, create, update, auth, api_key, api_key_in, with, texts, method, headers, format, body, body_text, sign, rate_limit, burst, concurrency, timeout, order, revisions, settle, settle_max, retry, breaker, require, paused, was, tls, proxy, accepted_when, rejected_when, blocked_when, retry_when, warned_when, receipt
+      hint: choose from preset, url, base_url, create, update, auth, api_key, api_key_in, with, texts, method, headers, format, body, body_text, sign, rate_limit, burst, concurrency, timeout, traceparent, order, revisions, settle, settle_max, retry, breaker, require, paused, was, tls, proxy, accepted_when, rejected_when, blocked_when, retry_when, warned_when, receipt
     "#);
     assert_snapshot!(findings(&with("[serverr]\nlisten = \"x\"")), @r#"
     relay.toml:7: serverr: unknown key
@@ -46,7 +47,7 @@ fn a_syntax_error() {
 
 #[test]
 fn a_file_that_is_not_there() {
-    let missing = mojito_relay::config::load(&mojito_relay::config::Inputs {
+    let missing = mojito_relay::config::load(&Inputs {
         file: "no/such/relay.toml".into(),
         ..inputs()
     });
@@ -68,6 +69,21 @@ fn senders_are_watched_by_times_that_make_sense() {
       hint: it must be at least a minute
     relay.toml:8: sources.shop.stuck_after: only interviews are known to be collected first and submitted later
       hint: take it out, or write kind = "jobmojito"
+    "#);
+}
+
+#[test]
+fn a_vendor_is_not_told_of_traces() {
+    let text = "[sources.s]\nauth = \"none\"\n[destinations.hiring]\npreset = \"slack\"\n\
+                url = { env = \"SLACK\" }\ntraceparent = true\n[[routes]]\nto = [\"hiring\"]";
+    let inputs = Inputs {
+        secrets: Secrets::Skip,
+        ..inputs()
+    };
+    let found = mojito_relay::config::load_text(&inputs, text).expect_err("it is refused");
+    assert_snapshot!(found[0], @r#"
+    relay.toml:6: destinations.hiring.traceparent: the host of the preset "slack" is not your own
+      hint: take it out: traces go on at hosts of your own only
     "#);
 }
 
@@ -265,8 +281,8 @@ fn stores_that_there_are_not() {
 fn values_that_no_template_reads_or_of_another_kind() {
     let bot = "preset = \"slack-bot\"\napi_key = { env = \"BOT\" }\nwith = { chanel = \"C1\", channel = \"C1\", thread = \"yes\", labels = { scroe = \"x\" }, headlin = \"y\" }";
     let text = in_destination(bot).replace("url = ", "#url = ");
-    let inputs = mojito_relay::config::Inputs {
-        secrets: mojito_relay::config::Secrets::Skip,
+    let inputs = Inputs {
+        secrets: Secrets::Skip,
         ..inputs()
     };
     assert_snapshot!(found(&inputs, &text), @r#"

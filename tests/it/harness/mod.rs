@@ -94,15 +94,18 @@ impl TestRelay {
         Remains::new(receivers.clone(), receivers).start(toml).await
     }
 
-    /// The same, but what it sends goes out over real connections; with variables of the environment.
+    /// The same with variables of the environment.
+    pub async fn start_in(toml: &str, environment: &[(&str, String)]) -> Self {
+        let receivers = Arc::new(Receivers::default());
+        let remains = Remains::new(receivers.clone(), receivers);
+        remains.knowing(environment).start(toml).await
+    }
+
+    /// The same, but what it sends goes out over real connections.
     pub async fn start_on_the_network(toml: &str, environment: &[(&str, String)]) -> Self {
         let network = Arc::new(NetworkTransport::default());
-        let mut remains = Remains::new(Arc::default(), network);
-        let variables = environment.iter().cloned();
-        remains.environment = variables
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        remains.start(toml).await
+        let remains = Remains::new(Arc::default(), network);
+        remains.knowing(environment).start(toml).await
     }
 
     /// What destinations gave back to find things again.
@@ -308,6 +311,13 @@ impl Remains {
         }
     }
 
+    fn knowing(mut self, environment: &[(&str, String)]) -> Self {
+        let variables = environment.iter().cloned();
+        let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+        self.environment = variables.map(owned).collect();
+        self
+    }
+
     /// A relay on the store that is there.
     pub async fn start(self, toml: &str) -> TestRelay {
         let Self {
@@ -321,7 +331,7 @@ impl Remains {
         assert_eq!(by_schema(toml), "", "what runs is right by the schema, too");
         let ready = app::load(&inputs(&folder, &environment))
             .unwrap_or_else(|findings| panic!("{findings:#?}"));
-        let telemetry = app::telemetry();
+        let telemetry = app::telemetry(&ready).expect("a collector or none");
         let heard = telemetry.listen();
         let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
         let store = FaultyStore::new(store.expect("a store"));

@@ -214,6 +214,7 @@ pub(crate) fn plan(subject: &str, revision: u32, millis: i64, to: &[&str]) -> Ac
         }),
         payload: Bytes::from(format!("{{\"id\":\"{subject}\",\"at\":{millis}}}")),
         fields: digests(&[("score", revision)]),
+        trace: None,
         deliveries: to
             .iter()
             .map(|destination| delivery(destination, millis))

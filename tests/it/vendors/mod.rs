@@ -3,7 +3,7 @@
 
 mod ashby;
 mod bamboohr;
-mod fake;
+pub mod fake;
 mod greenhouse;
 mod lever;
 mod recruitee;

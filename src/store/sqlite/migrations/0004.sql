@@ -1,4 +1,8 @@
--- Schema 4: what is asked about senders once a minute.
+-- Schema 4: what is asked about senders once a minute, and traces.
+
+-- The step of a trace that took the event (25 bytes), so that an attempt long after belongs to that
+-- trace, too. Nothing where nobody collects traces.
+ALTER TABLE event ADD COLUMN trace BLOB;
 
 -- When the last event of each source was received. Looking for it would walk the events of all others.
 CREATE TABLE heard (
