@@ -173,15 +173,13 @@ fn check_names_every_mistake_with_its_line_and_what_was_meant() {
     insta::assert_snapshot!(text, @r#"
 relay.toml:2: server.listn: unknown key
   hint: did you mean "listen"?
-relay.toml:7: destinations.hiring.url: `url` is required
-  hint: write url = "https://host/path", or { env = "NAME" } where the URL is a secret
 relay.toml:8: destinations.hiring.preset: there is no preset "slak"
   hint: did you mean "slack"?
 relay.toml:11: routes[0].to[0]: there is no destination "hirring"
   hint: did you mean "hiring"?
 relay.toml:12: routes[0].when: bad expression at column 1: unknown name `reslt`
   hint: an expression here may use event, result, previous, with
-5 errors, 0 warnings
+4 errors, 0 warnings
 "#);
     let (code, text) = run(folder.path(), &["check", "--format", "json"]);
     assert_eq!(code, 78);
