@@ -33,6 +33,8 @@ pub enum AdminCall {
     Ready,
     /// `GET /metrics`
     Metrics,
+    /// `GET /openapi.json`
+    OpenApi,
     /// `GET /api/v1/status`
     Status,
     /// `GET /api/v1/events`
@@ -106,12 +108,21 @@ impl AdminCall {
         )
     }
 
+    /// What it is answered as, where it is answered with data.
+    pub const fn media_type(&self) -> &'static str {
+        match self {
+            Self::Stream => "text/event-stream",
+            _ => "application/json",
+        }
+    }
+
     fn of_path(path: &str) -> Option<Self> {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
             return match path {
                 "/healthz" => Some(Self::Health),
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
+                "/openapi.json" => Some(Self::OpenApi),
                 _ => File::at(path).map(Self::Page),
             };
         };

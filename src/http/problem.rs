@@ -95,6 +95,12 @@ pub enum AdminProblem {
     TooLarge {
         limit: u64,
     },
+    /// There is a body, and it is said to be something else than JSON.
+    UnsupportedMediaType,
+    /// What the answer would be is not among what is asked for.
+    NotAcceptable {
+        kind: &'static str,
+    },
     /// Understood, but it cannot be done as it stands.
     Unprocessable {
         detail: Cow<'static, str>,
@@ -262,6 +268,8 @@ impl AdminProblem {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -288,6 +296,12 @@ impl From<AdminProblem> for Problem {
             AdminProblem::BrokenBody => broken_body(),
             AdminProblem::SlowBody => slow_body(),
             AdminProblem::TooLarge { limit } => too_large(limit),
+            AdminProblem::UnsupportedMediaType => {
+                plain.detail("A body here is JSON: send it with `content-type: application/json`.")
+            }
+            AdminProblem::NotAcceptable { kind } => plain.detail(format!(
+                "This is answered as {kind}, which `accept` leaves out."
+            )),
             AdminProblem::TooManyRequests { retry_after } => too_many(retry_after),
             AdminProblem::Unavailable {
                 reason,

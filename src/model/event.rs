@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::EventId;
@@ -13,12 +14,14 @@ use super::EventId;
 pub type Name = Arc<str>;
 
 /// The event's type, such as `interview.submitted`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct EventType(Arc<str>);
 
 /// What an event is about: for `JobMojito` the interview result's id. 1 to 256 bytes.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Subject(Arc<str>);
 
@@ -48,7 +51,7 @@ pub struct Event {
 }
 
 /// A route that did not match because its expression failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteError {
     pub route: String,
     /// What the expression engine said; it names fields and types, never values.

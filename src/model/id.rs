@@ -1,16 +1,22 @@
 //! Identifiers that sort by time. An event's is a version 7 UUID (RFC 9562, section 5.7); a delivery's
 //! is its event's and a number, so that neither needs an index of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 const EVENT_PREFIX: &str = "evt_";
-const DELIVERY_PREFIX: &str = "dlv_";
+pub(super) const DELIVERY_PREFIX: &str = "dlv_";
+
+/// What a delivery's number looks like: 16 bits in decimal.
+pub(super) const NUMBER: &str =
+    "([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 
 /// One accepted webhook. Written `evt_` and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,7 +153,7 @@ fn simple_uuid(text: &str) -> Option<Uuid> {
 }
 
 macro_rules! as_text {
-    ($id:ty) => {
+    ($id:ty, $name:literal, $pattern:expr) => {
         impl fmt::Debug for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -165,10 +171,22 @@ macro_rules! as_text {
                     .map_err(serde::de::Error::custom)
             }
         }
+        impl JsonSchema for $id {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
     };
 }
-as_text!(EventId);
-as_text!(DeliveryId);
+as_text!(EventId, "EventId", "^evt_[0-9a-f]{32}$");
+as_text!(
+    DeliveryId,
+    "DeliveryId",
+    format!("^dlv_[0-9a-f]{{32}}_{NUMBER}$")
+);
 
 #[cfg(test)]
 mod tests {

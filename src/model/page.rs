@@ -1,10 +1,12 @@
 //! Lists in pages, by key and never by offset.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::DeliveryId;
+use super::id::{DELIVERY_PREFIX, NUMBER};
 
 /// One page of a list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,7 +20,9 @@ pub struct Page<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u32);
 
-/// The last item of the page before, as an opaque text.
+const PREFIX: &str = "cur_";
+
+/// The last item of the page before, as a text of its own kind, so that nobody takes it for the item's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub DeliveryId);
 
@@ -28,6 +32,8 @@ pub struct Cursor(pub DeliveryId);
 pub struct BadCursor;
 
 impl Limit {
+    pub const ONE: Self = Self(1);
+
     /// None unless 1 to 500.
     pub const fn new(items: u32) -> Option<Self> {
         if items >= 1 && items <= 500 {
@@ -50,7 +56,7 @@ impl Default for Limit {
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_string()))
+        f.write_str(&self.0.to_string().replacen(DELIVERY_PREFIX, PREFIX, 1))
     }
 }
 
@@ -58,15 +64,46 @@ impl std::str::FromStr for Cursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor)?;
-        let id = String::from_utf8(bytes).map_err(|_| BadCursor)?;
-        id.parse().map(Self).map_err(|_| BadCursor)
+        let rest = text.strip_prefix(PREFIX).ok_or(BadCursor)?;
+        let id = format!("{DELIVERY_PREFIX}{rest}").parse();
+        id.map(Self).map_err(|_| BadCursor)
     }
 }
 
 impl Serialize for Cursor {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Cursor {
+    fn schema_name() -> Cow<'static, str> {
+        "Cursor".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": format!("^cur_[0-9a-f]{{32}}_{NUMBER}$"),
+            "description": "Where a page starts: the `next` of the one before.",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let items = u32::deserialize(deserializer).ok().and_then(Self::new);
+        items.ok_or_else(|| serde::de::Error::custom("not a number from 1 to 500"))
+    }
+}
+
+impl JsonSchema for Limit {
+    fn schema_name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 50 })
     }
 }
 

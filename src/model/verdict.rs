@@ -1,9 +1,10 @@
 //! What a response means for a delivery.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a response means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The destination took it.

@@ -1,6 +1,7 @@
 //! Erasing what is known of somebody: whose, and the receipt of what was taken away.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{DeliveryId, Name};
@@ -35,7 +36,7 @@ pub struct Condemned {
 }
 
 /// What was taken away, and where copies may be that are not the relay's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Erasure {
     pub erased_at: Option<Timestamp>,
     pub subjects: u64,
@@ -48,7 +49,7 @@ pub struct Erasure {
 }
 
 /// A destination that was sent something of an erased subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SentTo {
     pub destination: Name,
     pub attempts: u64,

@@ -105,10 +105,11 @@ pub trait Store: Send + Sync {
     /// One event with its payload, revisions, deliveries and attempts.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError>;
 
-    /// Events, newest first.
+    /// Events, newest first, in pages like those of deliveries.
     async fn events(&self, filter: EventFilter, limit: Limit) -> Result<Page<Event>, StoreError>;
 
-    /// Deliveries, newest first, without attempts.
+    /// Deliveries, newest first, without attempts. A page may hold fewer than its limit and still have a
+    /// next one: however rare what is asked for, one page looks at so many deliveries only.
     async fn deliveries(
         &self,
         filter: DeliveryFilter,

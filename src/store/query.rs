@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::model::{Cursor, Delivery, Event, EventId, EventType, Name, State};
+use crate::model::{Cursor, Delivery, DeliveryId, Event, EventId, EventType, Name, State};
 
 /// Which events to list. Every part that is set must hold.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,12 @@ pub struct DeliveryFilter {
     pub destination: Option<String>,
     pub route: Option<String>,
     pub event: Option<EventId>,
+    pub event_type: Option<EventType>,
+    pub subject: Option<String>,
+    /// Of every subject that ever named this candidate.
+    pub candidate: Option<String>,
+    /// Is in `last_error`, small and capital letters alike.
+    pub error: Option<String>,
     /// Created at this time or later.
     pub since: Option<Timestamp>,
     /// Created before this time.
@@ -35,18 +41,16 @@ pub struct DeliveryFilter {
 }
 
 impl DeliveryFilter {
-    /// Whether a delivery is one that is asked for, its state and the cursor aside.
-    pub fn fits(&self, delivery: &Delivery) -> bool {
-        self.destination
-            .as_ref()
-            .is_none_or(|name| **name == *delivery.destination)
-            && self
-                .route
-                .as_ref()
-                .is_none_or(|name| **name == *delivery.route)
-            && self.event.is_none_or(|event| event == delivery.id.event)
-            && self.since.is_none_or(|since| delivery.created_at >= since)
-            && self.until.is_none_or(|until| delivery.created_at < until)
+    /// The same filter for this delivery alone, whatever its state.
+    #[must_use]
+    pub fn only(&self, id: DeliveryId) -> Self {
+        let after = id.event.delivery(id.number.saturating_add(1));
+        Self {
+            state: None,
+            event: Some(id.event),
+            cursor: Some(Cursor(after)),
+            ..self.clone()
+        }
     }
 }
 

@@ -115,6 +115,135 @@ async fn lists_are_filtered_and_unknown_filters_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_found_by_type_subject_candidate_and_error() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    let gate = relay.receivers.hold();
+    relay
+        .receivers
+        .answer("app.test", [answer(422, "no such person")]);
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    relay.receivers.arrived(1).await;
+    let count = async |relay: &TestRelay, query: &str| {
+        let path = format!("/api/v1/deliveries?{query}");
+        relay.get(&path).await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    // While it is under way it is found by the same filters.
+    for (query, found) in [
+        ("state=sending", 1),
+        (
+            "state=sending&type=interview.submitted&subject=a&candidate=c-1",
+            1,
+        ),
+        ("state=sending&subject=b", 0),
+        ("state=sending&candidate=c-2", 0),
+        ("state=sending&type=interview.other", 0),
+        ("state=sending&destination=nobody", 0),
+        ("state=sending&error=person", 0),
+    ] {
+        assert_eq!(count(&relay, query).await, found, "{query}");
+    }
+    gate.add_permits(10);
+    relay.ended(State::Dead, 1).await;
+    for (query, found) in [
+        ("subject=a", 1),
+        ("candidate=c-1&state=dead", 1),
+        ("candidate=c-1&state=delivered", 0),
+        ("type=interview.submitted&error=NO%20such", 1),
+        ("error=another", 0),
+    ] {
+        assert_eq!(count(&relay, query).await, found, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_is_a_problem_that_says_what_to_do() {
+    let relay = TestRelay::start(PLAIN).await;
+    let admin = format!("http://{}", relay.relay.admin);
+    let unknown = "/api/v1/deliveries/dlv_0198c6d2e0a07000b3a1c2d3e4f50617_0/replay";
+    let refused = async |method: Method, path: &str, body: &'static str, header| {
+        let url = format!("{admin}{path}");
+        let reply = relay
+            .request(method, &url, bytes::Bytes::from(body), &[header])
+            .await;
+        let kind = reply.header("content-type").map(str::to_owned);
+        assert_eq!(kind.as_deref(), Some("application/problem+json"), "{path}");
+        let problem = reply.json();
+        assert_eq!(problem["status"], reply.status, "{problem}");
+        let detail = problem["detail"].as_str().unwrap().to_owned();
+        (reply.status, detail)
+    };
+    let json = ("content-type", "application/json");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let html = ("accept", "text/html");
+    for (method, path, body, header, status, words) in [
+        (
+            Method::GET,
+            "/api/v1/events/evt_x",
+            "",
+            json,
+            404,
+            "nothing by that name",
+        ),
+        (Method::PUT, "/api/v1/events", "", json, 405, "GET, HEAD"),
+        (
+            Method::GET,
+            "/api/v1/status",
+            "",
+            html,
+            406,
+            "application/json",
+        ),
+        (
+            Method::POST,
+            unknown,
+            "{}",
+            form,
+            415,
+            "content-type: application/json",
+        ),
+        (
+            Method::POST,
+            unknown,
+            "{\"forse\":true}",
+            json,
+            400,
+            "`forse`",
+        ),
+        (
+            Method::POST,
+            unknown,
+            "{}",
+            json,
+            404,
+            "nothing by that name",
+        ),
+    ] {
+        let (answered, detail) = refused(method, path, body, header).await;
+        assert_eq!(answered, status, "{path} {detail}");
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_of_the_api_asks_for_the_token() {
+    let relay =
+        TestRelay::start(&format!("[admin]\ntoken = \"a-token-of-its-own\"\n{PLAIN}")).await;
+    assert_eq!(relay.get("/openapi.json").await.status, 401);
+    let url = format!("http://{}/openapi.json", relay.relay.admin);
+    let token = ("authorization", "Bearer a-token-of-its-own");
+    let reply = relay
+        .request(Method::GET, &url, bytes::Bytes::new(), &[token])
+        .await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let document = reply.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_token_there_are_no_data() {
     let relay =
         TestRelay::start(&format!("[admin]\ntoken = \"a-token-of-its-own\"\n{PLAIN}")).await;

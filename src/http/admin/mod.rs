@@ -1,6 +1,9 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
 mod guard;
+mod lists;
+mod media;
+mod openapi;
 mod query;
 mod stream;
 mod views;
@@ -14,8 +17,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -26,8 +30,8 @@ use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
 use crate::dispatch::{Handle, Snapshot, Stopped};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Cursor, Delivery, DeliveryId, LaneState, Limit, Name, Page, Secret, State};
-use crate::store::{DeliveryFilter, Discarded, Replay, Replayed, Store, StoreError, Tally, Whose};
+use crate::model::{DeliveryId, LaneState, Name, Secret, State};
+use crate::store::{Discarded, Replay, Replayed, Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
 use crate::upkeep::{Eraser, Mover, Senders};
 
@@ -74,7 +78,7 @@ pub struct InForce {
 }
 
 /// What came of the last reload.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LastReload {
     pub at: Timestamp,
     /// Empty where it is in force now; else what is wrong, in the words of `relay check`.
@@ -89,6 +93,7 @@ impl Admin {
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
             self.authorize(&parts)?;
+            media::acceptable(&parts.headers, call.media_type())?;
         }
         let query = parts.uri.query().unwrap_or_default();
         match call {
@@ -96,16 +101,17 @@ impl Admin {
             AdminCall::Health => Ok(text("text/plain; charset=utf-8", "ok\n".to_owned())),
             AdminCall::Ready => self.ready().await,
             AdminCall::Metrics => self.metrics().await,
+            AdminCall::OpenApi => Ok(text("application/json", openapi::text())),
             AdminCall::Status => self.status().await,
             AdminCall::Events => {
                 let (filter, limit) = query::events(query)?;
                 let page = self.store.events(filter, limit).await?;
-                Ok(json(&views::page(page, |event| views::event(&event))))
+                Ok(json(&views::page(page, views::event)))
             }
             AdminCall::Event(id) => {
                 let detail = self.store.event(id).await?.ok_or(AdminProblem::NotFound)?;
                 let sending = self.lanes.snapshot().await?.sending;
-                Ok(json(&views::event_detail(&detail, &sending)))
+                Ok(json(&views::event_detail(detail, &sending)))
             }
             AdminCall::Deliveries => {
                 let (filter, limit) = query::deliveries(query)?;
@@ -117,10 +123,11 @@ impl Admin {
                     .event(id.event)
                     .await?
                     .ok_or(AdminProblem::NotFound)?;
-                let found = detail.deliveries.iter().find(|delivery| delivery.id == id);
+                let mut deliveries = detail.deliveries.into_iter();
+                let found = deliveries.find(|delivery| delivery.id == id);
                 let sending = self.lanes.snapshot().await?.sending;
                 found
-                    .map(|delivery| json(&views::delivery(delivery, &sending)))
+                    .map(|delivery| json(&views::delivery_detail(delivery, &sending)))
                     .ok_or(AdminProblem::NotFound)
             }
             AdminCall::Stream => {
@@ -131,17 +138,17 @@ impl Admin {
                 })
             }
             AdminCall::Replay(id) => {
-                let body = small(body).await?;
-                self.replay(id, &query::replay(&body)?).await
+                let how = read(&parts.headers, body).await?;
+                self.replay(id, &how).await
             }
             AdminCall::Erase => {
-                let body = small(body).await?;
-                self.erase(query::erase(&body)?).await
+                let whose: query::EraseBody = read(&parts.headers, body).await?;
+                self.erase(whose.into()).await
             }
             AdminCall::Discard(id) => self.discard(id).await,
             AdminCall::Move(from) => {
-                let body = small(body).await?;
-                self.move_backlog(&from, &query::to(&body)?).await
+                let how: query::MoveBody = read(&parts.headers, body).await?;
+                self.move_backlog(&from, &how.to).await
             }
             AdminCall::Reload => self.reload().await,
             AdminCall::Pause(name) => self.pause(&name, true).await,
@@ -214,53 +221,6 @@ impl Admin {
         )))
     }
 
-    async fn deliveries(&self, filter: DeliveryFilter, limit: Limit) -> Answer {
-        let snapshot = self.lanes.snapshot().await?;
-        let page = if filter.state == Some(State::Sending) {
-            self.sending(&filter, limit, &snapshot).await?
-        } else {
-            self.store.deliveries(filter, limit).await?
-        };
-        Ok(json(&views::page(page, |delivery| {
-            views::delivery(&delivery, &snapshot.sending)
-        })))
-    }
-
-    /// What is being sent is known here and not to the store.
-    async fn sending(
-        &self,
-        filter: &DeliveryFilter,
-        limit: Limit,
-        snapshot: &Snapshot,
-    ) -> Result<Page<Delivery>, StoreError> {
-        let mut ids: Vec<DeliveryId> = snapshot.sending.iter().copied().collect();
-        ids.retain(|id| filter.cursor.is_none_or(|Cursor(last)| *id < last));
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        let mut page = Page {
-            items: Vec::new(),
-            next: None,
-        };
-        for id in ids {
-            let Some(detail) = self.store.event(id.event).await? else {
-                continue;
-            };
-            let found = detail
-                .deliveries
-                .into_iter()
-                .find(|delivery| delivery.id == id);
-            let Some(mut delivery) = found.filter(|delivery| filter.fits(delivery)) else {
-                continue;
-            };
-            if page.items.len() == limit.get() as usize {
-                page.next = page.items.last().map(|last: &Delivery| Cursor(last.id));
-                break;
-            }
-            delivery.attempts.clear();
-            page.items.push(delivery);
-        }
-        Ok(page)
-    }
-
     async fn replay(&self, id: DeliveryId, how: &query::ReplayBody) -> Answer {
         let conflict = |detail: String| {
             Err(AdminProblem::Conflict {
@@ -279,9 +239,10 @@ impl Admin {
             Replayed::Waiting { destination } => {
                 tracing::info!(delivery = %id, destination = &*destination, "delivery replayed by an operator");
                 self.doorbell.ring(Ring::Look { destination });
-                Ok(json(
-                    &serde_json::json!({ "id": id, "state": State::Waiting }),
-                ))
+                Ok(json(&views::ChangedView {
+                    id,
+                    state: State::Waiting,
+                }))
             }
             Replayed::Unknown => Err(AdminProblem::NotFound),
             Replayed::NotFinal => {
@@ -314,9 +275,10 @@ impl Admin {
                     destination,
                     delivery: id,
                 });
-                Ok(json(
-                    &serde_json::json!({ "id": id, "state": State::Discarded }),
-                ))
+                Ok(json(&views::ChangedView {
+                    id,
+                    state: State::Discarded,
+                }))
             }
             Discarded::Unknown => Err(AdminProblem::NotFound),
             Discarded::Ended(state) => conflict(format!("The delivery is {state} already.")),
@@ -325,6 +287,7 @@ impl Admin {
 
     /// What waits for a destination that is not in relay.toml any more, to one that is.
     async fn move_backlog(&self, from: &Name, to: &Name) -> Answer {
+        let tallies = self.store.tallies(self.clock.now()).await?;
         let lanes = self.lanes.snapshot().await?.lanes;
         let served = |name: &Name| lanes.iter().any(|lane| lane.destination == *name);
         if served(from) {
@@ -338,13 +301,16 @@ impl Admin {
                 detail: "There is no destination of that name in relay.toml to move to.".into(),
             });
         }
+        if !tallies.iter().any(|tally| tally.destination == *from) {
+            return Err(AdminProblem::NotFound);
+        }
         let moved = self.mover.move_backlog(from, to).await?;
-        Ok(json(&serde_json::json!({
-            "from": &**from,
-            "to": &**to,
-            "moved": moved.deliveries,
-            "discarded": moved.discarded,
-        })))
+        Ok(json(&views::MovedView {
+            from: from.clone(),
+            to: to.clone(),
+            moved: moved.deliveries,
+            discarded: moved.discarded,
+        }))
     }
 
     /// The answer comes once it is done.
@@ -355,10 +321,8 @@ impl Admin {
     async fn reload(&self) -> Answer {
         match self.reload.reload().await {
             Ok(()) => {
-                let in_force = self.in_force.load();
-                Ok(json(
-                    &serde_json::json!({ "config": { "hash": in_force.hash, "generation": in_force.generation } }),
-                ))
+                let config = views::config(&self.in_force.load());
+                Ok(json(&views::ReloadedView { config }))
             }
             Err(errors) => Err(AdminProblem::Unprocessable {
                 detail: errors.join("\n").into(),
@@ -373,12 +337,14 @@ impl Admin {
         let snapshot = self.lanes.snapshot().await?;
         let lane = snapshot
             .lanes
-            .iter()
+            .into_iter()
             .find(|lane| lane.destination == *name)
             .ok_or(AdminProblem::NotFound)?;
-        Ok(json(
-            &serde_json::json!({ "name": &**name, "state": lane.state, "reason": lane.reason }),
-        ))
+        Ok(json(&views::LaneStateView {
+            name: lane.destination,
+            state: lane.state,
+            reason: lane.reason,
+        }))
     }
 }
 
@@ -436,14 +402,17 @@ fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
     names.into_iter().map(gauge).collect()
 }
 
-async fn small(body: Inbound) -> Result<bytes::Bytes, AdminProblem> {
+/// The body of a request, where it has one.
+async fn read<T: query::Body>(headers: &HeaderMap, body: Inbound) -> Result<T, AdminProblem> {
     let limits = BodyLimits {
         max_body: MAX_BODY,
         deadline: TRY_AGAIN,
     };
-    Ok(read_body(body, limits, &BodyBudget::new(MAX_BODY))
-        .await?
-        .bytes)
+    let body = read_body(body, limits, &BodyBudget::new(MAX_BODY)).await?;
+    if !body.bytes.is_empty() {
+        media::is_json(headers)?;
+    }
+    T::read(&body.bytes)
 }
 
 fn json(value: &impl Serialize) -> Response<Reply> {

@@ -1,33 +1,226 @@
-//! Events, deliveries and the relay's status as the API shows them.
+//! Events, deliveries and the relay's status as the API shows them. Their comments are in its description.
 
 use std::collections::{BTreeMap, HashSet};
 
+use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use super::InForce;
+use super::{InForce, LastReload};
 use crate::dispatch::Snapshot;
-use crate::model::{Cursor, Delivery, DeliveryId, Event, LaneState, Name, Page, State};
-use crate::store::{Erasure, EventDetail, Tally};
+use crate::model::{
+    Attempt, Cursor, Delivery, DeliveryId, Event, EventId, EventType, LaneState, Name, Page,
+    RouteError, SourceState, State, Subject, Verdict,
+};
+use crate::store::{Erasure, EventDetail, Revision, Tally};
 use crate::telemetry::Pace;
 use crate::upkeep::SenderHealth;
 
-/// A page of views.
-#[derive(Serialize)]
+/// A page of a list, newest first. It may hold fewer items than its limit: the last one has no `next`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(super) struct Listed<T> {
     items: Vec<T>,
     next: Option<Cursor>,
 }
 
-/// An event with everything that is known of it. The payload goes out as it came in.
-#[derive(Serialize)]
+/// One accepted webhook.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub(super) struct EventView {
+    id: EventId,
+    /// The configured source that it came through
+    source: Name,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    /// The interview result's id. null where the body names none
+    subject: Option<Subject>,
+    /// 1, 2, … for each source and subject, without gaps
+    revision: u32,
+    /// Top-level fields that differ from the previous revision
+    changed: Vec<String>,
+    /// The candidate's id in your ATS. Personal data
+    candidate: Option<String>,
+    received_at: Timestamp,
+    /// Routes whose `when` could not be evaluated for it
+    route_errors: Vec<RouteError>,
+}
+
+/// An event with everything that is known of it. The payload goes out as it came in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDetail")]
+pub(super) struct EventDetailView {
     #[serde(flatten)]
-    event: Map<String, Value>,
+    event: EventView,
+    /// The body as it was received: any JSON. null once it is not kept any more. Personal data
     payload: Option<Box<RawValue>>,
-    deliveries: Vec<Value>,
-    revisions: Vec<Value>,
+    deliveries: Vec<DeliveryDetailView>,
+    /// All revisions of its subject, oldest first, the newest 500 at most
+    revisions: Vec<RevisionView>,
+}
+
+/// One revision of a subject.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Revision")]
+pub(super) struct RevisionView {
+    id: EventId,
+    revision: u32,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    changed: Vec<String>,
+    received_at: Timestamp,
+}
+
+/// One event for one destination.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
+pub(super) struct DeliveryView {
+    id: DeliveryId,
+    event_id: EventId,
+    destination: Name,
+    /// The first route that named the destination
+    route: Name,
+    state: State,
+    /// When it may go out; null once it is final
+    due_at: Option<Timestamp>,
+    /// Why it is not delivered. It may quote the receiver
+    last_error: Option<String>,
+    created_at: Timestamp,
+}
+
+/// A delivery with every attempt.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryDetail")]
+pub(super) struct DeliveryDetailView {
+    #[serde(flatten)]
+    delivery: DeliveryView,
+    /// Oldest first
+    attempts: Vec<AttemptView>,
+}
+
+/// One HTTP try.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
+pub(super) struct AttemptView {
+    at: Timestamp,
+    duration_ms: u64,
+    /// null where no answer came
+    status: Option<u16>,
+    verdict: Verdict,
+    /// Why. It may quote the receiver
+    reason: String,
+    /// The start of the receiver's answer. May hold personal data
+    response: Option<String>,
+}
+
+/// How the relay stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
+pub(super) struct StatusView {
+    version: &'static str,
+    config: ConfigView,
+    loaded_at: Timestamp,
+    last_reload: Option<LastReload>,
+    /// The relay's own time
+    now: Timestamp,
+    /// Deliveries in each state
+    counts: BTreeMap<State, u64>,
+    /// Webhooks taken in each of the last minutes, oldest first
+    in_per_minute: Vec<u64>,
+    /// Deliveries made in each of the last minutes, oldest first
+    out_per_minute: Vec<u64>,
+    sources: Vec<SourceView>,
+    destinations: Vec<DestinationView>,
+}
+
+/// Which configuration is in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Config")]
+pub(super) struct ConfigView {
+    /// Digest of relay.toml
+    hash: String,
+    /// 1 at start, one more with each reload
+    generation: u64,
+}
+
+/// A source and why it stands so.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Source")]
+pub(super) struct SourceView {
+    name: Name,
+    state: SourceState,
+    last_event_at: Option<Timestamp>,
+    /// Empty where it is healthy
+    reason: String,
+}
+
+/// A destination and why it stands so.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Destination")]
+pub(super) struct DestinationView {
+    name: Name,
+    state: LaneState,
+    /// Why it is not healthy, where it is not. It may quote the receiver
+    reason: String,
+    since: Option<Timestamp>,
+    /// Until when the receiver asked for a pause
+    held_until: Option<Timestamp>,
+    next_probe: Option<Timestamp>,
+    /// Requests under way
+    in_flight: usize,
+    /// Its deliveries in each state; what is under way is waiting here
+    counts: BTreeMap<State, u64>,
+    /// When the one was due that has been due longest
+    oldest_due_at: Option<Timestamp>,
+    /// When the oldest that waits was created
+    oldest_created_at: Option<Timestamp>,
+}
+
+/// What came of a reload.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reloaded")]
+pub(super) struct ReloadedView {
+    pub(super) config: ConfigView,
+}
+
+/// How a destination stands after it was paused or resumed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Lane")]
+pub(super) struct LaneStateView {
+    pub(super) name: Name,
+    pub(super) state: LaneState,
+    pub(super) reason: String,
+}
+
+/// The receipt of an erasure.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ErasureReceipt")]
+pub(super) struct ErasureView {
+    #[serde(flatten)]
+    erasure: Erasure,
+    /// What the relay cannot erase
+    not_ours: [&'static str; 3],
+}
+
+/// What became of a backlog.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Moved")]
+pub(super) struct MovedView {
+    pub(super) from: Name,
+    pub(super) to: Name,
+    /// Deliveries that wait for the other destination now
+    pub(super) moved: u64,
+    /// Deliveries of events that the other destination has already
+    pub(super) discarded: u64,
+}
+
+/// How a delivery stands after it was replayed or discarded.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Changed")]
+pub(super) struct ChangedView {
+    pub(super) id: DeliveryId,
+    pub(super) state: State,
 }
 
 pub(super) fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listed<V> {
@@ -37,79 +230,82 @@ pub(super) fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listed<V> {
     }
 }
 
-pub(super) fn event(event: &Event) -> Map<String, Value> {
-    let Value::Object(view) = json!({
-        "id": event.id,
-        "source": &*event.source,
-        "type": event.event_type,
-        "subject": event.subject,
-        "revision": event.revision,
-        "changed": event.changed,
-        "candidate": event.candidate,
-        "received_at": event.received_at,
-        "route_errors": event.route_errors,
-    }) else {
-        unreachable!("written as an object")
-    };
-    view
-}
-
-pub(super) fn event_detail(detail: &EventDetail, sending: &HashSet<DeliveryId>) -> EventView {
-    let payload = detail
-        .payload
-        .as_deref()
-        .and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let revision = |revision: &crate::store::Revision| {
-        json!({
-            "id": revision.event,
-            "revision": revision.revision,
-            "type": revision.event_type,
-            "changed": revision.changed,
-            "received_at": revision.received_at,
-        })
-    };
+pub(super) fn event(event: Event) -> EventView {
     EventView {
-        event: event(&detail.event),
-        payload: payload.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
-        deliveries: detail
-            .deliveries
-            .iter()
-            .map(|each| delivery(each, sending))
-            .collect(),
-        revisions: detail.revisions.iter().map(revision).collect(),
+        id: event.id,
+        source: event.source,
+        event_type: event.event_type,
+        subject: event.subject,
+        revision: event.revision,
+        changed: event.changed,
+        candidate: event.candidate,
+        received_at: event.received_at,
+        route_errors: event.route_errors,
     }
 }
 
-pub(super) fn delivery(delivery: &Delivery, sending: &HashSet<DeliveryId>) -> Value {
-    let state = if sending.contains(&delivery.id) {
-        State::Sending
-    } else {
-        delivery.state
-    };
-    let mut view = json!({
-        "id": delivery.id,
-        "event_id": delivery.id.event,
-        "destination": &*delivery.destination,
-        "route": &*delivery.route,
-        "state": state,
-        "due_at": delivery.due_at,
-        "last_error": delivery.last_error,
-        "created_at": delivery.created_at,
-    });
-    if !delivery.attempts.is_empty() {
-        let attempt = |attempt: &crate::model::Attempt| {
-            json!({
-                "at": attempt.at,
-                "duration_ms": u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
-                "status": attempt.status,
-                "verdict": attempt.verdict,
-                "reason": attempt.reason,
-                "response": attempt.excerpt,
-            })
-        };
-        view["attempts"] = delivery.attempts.iter().map(attempt).collect();
+pub(super) fn event_detail(detail: EventDetail, sending: &HashSet<DeliveryId>) -> EventDetailView {
+    let payload = detail.payload.as_deref();
+    let payload = payload.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let deliveries = detail.deliveries.into_iter();
+    EventDetailView {
+        event: event(detail.event),
+        payload: payload.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
+        deliveries: deliveries
+            .map(|each| delivery_detail(each, sending))
+            .collect(),
+        revisions: detail.revisions.into_iter().map(revision).collect(),
     }
-    view
+}
+
+fn revision(revision: Revision) -> RevisionView {
+    RevisionView {
+        id: revision.event,
+        revision: revision.revision,
+        event_type: revision.event_type,
+        changed: revision.changed,
+        received_at: revision.received_at,
+    }
+}
+
+pub(super) fn delivery(delivery: Delivery, sending: &HashSet<DeliveryId>) -> DeliveryView {
+    let under_way = sending.contains(&delivery.id);
+    DeliveryView {
+        id: delivery.id,
+        event_id: delivery.id.event,
+        destination: delivery.destination,
+        route: delivery.route,
+        state: if under_way {
+            State::Sending
+        } else {
+            delivery.state
+        },
+        due_at: delivery.due_at,
+        last_error: delivery.last_error,
+        created_at: delivery.created_at,
+    }
+}
+
+pub(super) fn delivery_detail(
+    mut one: Delivery,
+    sending: &HashSet<DeliveryId>,
+) -> DeliveryDetailView {
+    let attempts = std::mem::take(&mut one.attempts).into_iter();
+    DeliveryDetailView {
+        delivery: delivery(one, sending),
+        attempts: attempts.map(attempt).collect(),
+    }
+}
+
+fn attempt(attempt: Attempt) -> AttemptView {
+    AttemptView {
+        at: attempt.at,
+        duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+        status: attempt.status,
+        verdict: attempt.verdict,
+        reason: attempt.reason,
+        response: attempt.excerpt,
+    }
 }
 
 /// Every destination there is: the lanes, and those that are gone from relay.toml but have a backlog.
@@ -133,74 +329,81 @@ pub(super) fn status(
     in_force: &InForce,
     (pace, senders): (&Pace, &[SenderHealth]),
     (snapshot, tallies): (&Snapshot, &[Tally]),
-) -> Value {
-    let mut counts: BTreeMap<&str, u64> =
-        State::ALL.iter().map(|state| (state.as_str(), 0)).collect();
+) -> StatusView {
+    let mut counts: BTreeMap<State, u64> = State::ALL.iter().map(|state| (*state, 0)).collect();
     for tally in tallies {
-        *counts.entry(tally.state.as_str()).or_default() += tally.count;
+        *counts.entry(tally.state).or_default() += tally.count;
     }
     // What is being sent is still waiting in the store.
     let sending = snapshot.sending.len() as u64;
-    counts.insert(State::Sending.as_str(), sending);
+    counts.insert(State::Sending, sending);
     counts
-        .entry(State::Waiting.as_str())
+        .entry(State::Waiting)
         .and_modify(|count| *count = count.saturating_sub(sending));
-    let destinations: Vec<Value> = destinations(snapshot, tallies)
-        .iter()
-        .map(|(name, state)| destination((name, *state), snapshot, tallies))
-        .collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "config": { "hash": in_force.hash, "generation": in_force.generation },
-        "loaded_at": in_force.loaded_at,
-        "last_reload": in_force.last_reload,
-        "now": pace.now,
-        "counts": counts,
-        "in_per_minute": pace.taken,
-        "out_per_minute": pace.delivered,
-        "sources": senders.iter().map(source).collect::<Vec<Value>>(),
-        "destinations": destinations,
-    })
+    let destinations = destinations(snapshot, tallies).into_iter();
+    StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        config: config(in_force),
+        loaded_at: in_force.loaded_at,
+        last_reload: in_force.last_reload.clone(),
+        now: pace.now,
+        counts,
+        in_per_minute: pace.taken.to_vec(),
+        out_per_minute: pace.delivered.to_vec(),
+        sources: senders.iter().map(source).collect(),
+        destinations: destinations
+            .map(|(name, state)| destination((name, state), snapshot, tallies))
+            .collect(),
+    }
 }
 
-fn source(health: &SenderHealth) -> Value {
-    json!({
-        "name": &*health.source,
-        "state": health.state,
-        "last_event_at": health.last_event_at,
-        "reason": health.reason,
-    })
+pub(super) fn config(in_force: &InForce) -> ConfigView {
+    ConfigView {
+        hash: in_force.hash.clone(),
+        generation: in_force.generation,
+    }
 }
 
-fn destination((name, state): (&Name, LaneState), snapshot: &Snapshot, tallies: &[Tally]) -> Value {
-    let lane = snapshot.lanes.iter().find(|lane| lane.destination == *name);
-    let mine = || tallies.iter().filter(|tally| tally.destination == *name);
+fn source(health: &SenderHealth) -> SourceView {
+    SourceView {
+        name: health.source.clone(),
+        state: health.state,
+        last_event_at: health.last_event_at,
+        reason: health.reason.clone(),
+    }
+}
+
+fn destination(
+    (name, state): (Name, LaneState),
+    snapshot: &Snapshot,
+    tallies: &[Tally],
+) -> DestinationView {
+    let lane = snapshot.lanes.iter().find(|lane| lane.destination == name);
+    let mine = || tallies.iter().filter(|tally| tally.destination == name);
     let waiting = mine().find(|tally| tally.state == State::Waiting);
     let orphan = "no longer in relay.toml; its backlog waits";
-    let counts: BTreeMap<&str, u64> = mine()
-        .map(|tally| (tally.state.as_str(), tally.count))
-        .collect();
-    json!({
-        "name": &**name,
-        "state": state,
-        "reason": lane.map_or(orphan, |lane| &lane.reason),
-        "since": lane.and_then(|lane| lane.since),
-        "held_until": lane.and_then(|lane| lane.held_until),
-        "next_probe": lane.and_then(|lane| lane.next_probe),
-        "in_flight": lane.map_or(0, |lane| lane.in_flight),
-        "counts": counts,
-        "oldest_due_at": waiting.and_then(|tally| tally.oldest_due),
-        "oldest_created_at": waiting.and_then(|tally| tally.oldest_created),
-    })
+    DestinationView {
+        state,
+        reason: lane.map_or(orphan, |lane| &lane.reason).to_owned(),
+        since: lane.and_then(|lane| lane.since),
+        held_until: lane.and_then(|lane| lane.held_until),
+        next_probe: lane.and_then(|lane| lane.next_probe),
+        in_flight: lane.map_or(0, |lane| lane.in_flight),
+        counts: mine().map(|tally| (tally.state, tally.count)).collect(),
+        oldest_due_at: waiting.and_then(|tally| tally.oldest_due),
+        oldest_created_at: waiting.and_then(|tally| tally.oldest_created),
+        name,
+    }
 }
 
-/// The receipt of an erasure. What is not the relay's is named, because nobody else will.
-pub(super) fn erasure(erasure: Erasure) -> Value {
-    let mut view = serde_json::to_value(erasure).expect("a receipt has text keys only");
-    view["not_ours"] = json!([
-        "what the destinations in sent_to made of what they were sent",
-        "backups and copies of the store's file",
-        "what JobMojito and other senders keep",
-    ]);
-    view
+/// What is not the relay's is named, because nobody else will.
+pub(super) fn erasure(erasure: Erasure) -> ErasureView {
+    ErasureView {
+        erasure,
+        not_ours: [
+            "what the destinations in sent_to made of what they were sent",
+            "backups and copies of the store's file",
+            "what JobMojito and other senders keep",
+        ],
+    }
 }

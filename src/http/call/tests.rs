@@ -97,6 +97,7 @@ fn admin_calls_are_known_by_path_and_method() {
         ("/healthz".to_owned(), AdminCall::Health),
         ("/readyz".to_owned(), AdminCall::Ready),
         ("/metrics".to_owned(), AdminCall::Metrics),
+        ("/openapi.json".to_owned(), AdminCall::OpenApi),
         ("/api/v1/status".to_owned(), AdminCall::Status),
         (
             "/api/v1/events?type=x&limit=5".to_owned(),

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
-use super::events::page;
+use super::events;
 use super::fault::Fault;
+use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows;
-use crate::model::{Delivery, EventId, Limit, Page, State};
-use crate::store::{DeliveryFilter, Tally};
+use crate::model::{Delivery, EventId, Page, State};
+use crate::store::{DeliveryFilter, EventFilter, StoreKey, Tally};
 
 /// Up to so many rows it is cheaper to sort what a partial index holds than to walk all deliveries
 /// from the newest until a page is full.
@@ -17,21 +18,58 @@ const FEW: u64 = 5_000;
 /// Deliveries, newest first, without attempts.
 pub(super) fn deliveries(
     view: &View<'_>,
+    key: &StoreKey,
     filter: &DeliveryFilter,
-    limit: Limit,
+    search: Search,
 ) -> Result<Page<Delivery>, Fault> {
+    let mut found = Found::<Delivery>::new(search);
     let Some(asked) = Asked::of(view, filter)? else {
-        return Ok(page(Vec::new(), limit, |delivery: &Delivery| delivery.id));
+        return Ok(found.page(|delivery| delivery.id));
     };
-    let few = filter.event.is_none() && asked.expected(view)? <= FEW;
-    let sql = list_sql(asked.state.filter(|_| few), asked.destination.is_some());
-    let mut statement = view.conn.prepare_cached(&sql)?;
-    let mut found = statement.query(params_from_iter(asked.values(filter, limit)))?;
-    let mut items = Vec::new();
-    while let Some(row) = found.next()? {
-        items.push(rows::delivery(view, row)?);
+    if filter.subject.is_none() && filter.candidate.is_none() {
+        let few = filter.event.is_none() && asked.expected(view)? <= FEW;
+        found.read(view, (&asked, filter), asked.state.filter(|_| few))?;
+        return Ok(found.page(|delivery| delivery.id));
     }
-    Ok(page(items, limit, |delivery| delivery.id))
+    let named = EventFilter {
+        event_type: filter.event_type.clone(),
+        subject: filter.subject.clone(),
+        candidate: filter.candidate.clone(),
+        ..EventFilter::default()
+    };
+    for row in events::of_subjects(view, key, &named)? {
+        let id = row.event.id;
+        if filter.event.is_none_or(|event| event == id) && !found.is_full() {
+            let of_event = DeliveryFilter {
+                event: Some(id),
+                ..filter.clone()
+            };
+            found.read(view, (&asked, &of_event), None)?;
+        }
+    }
+    Ok(found.page(|delivery| delivery.id))
+}
+
+impl Found<Delivery> {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        (asked, filter): (&Asked, &DeliveryFilter),
+        few: Option<State>,
+    ) -> Result<(), Fault> {
+        let sql = list_sql(few, asked.destination.is_some());
+        let mut statement = view.conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(asked.values(filter)))?;
+        while !self.is_full()
+            && let Some(row) = rows.next()?
+        {
+            let id = rows::event_id(row, "id")?.delivery(row.get("number")?);
+            let fits: bool = row.get("fits")?;
+            let item = fits.then(|| rows::delivery(view, row)).transpose()?;
+            self.look(id, item);
+        }
+        Ok(())
+    }
 }
 
 /// How many deliveries each destination has in each state, from the counts that are kept.
@@ -130,7 +168,7 @@ impl Asked {
         count(held.unwrap_or(0))
     }
 
-    fn values(&self, filter: &DeliveryFilter, limit: Limit) -> Vec<Value> {
+    fn values(&self, filter: &DeliveryFilter) -> Vec<Value> {
         // A delivery is created with its event, so that times bound events' ids as well.
         let from = filter.since.map(EventId::first_at);
         let from = from.unwrap_or(EventId::from_bytes([0; 16]));
@@ -156,13 +194,19 @@ impl Asked {
                 .into(),
             filter.since.map(Timestamp::as_millisecond).into(),
             filter.until.map(Timestamp::as_millisecond).into(),
-            i64::from(limit.get() + 1).into(),
+            filter
+                .event_type
+                .as_ref()
+                .map(|event_type| event_type.as_str().to_owned())
+                .into(),
+            filter.error.clone().into(),
         ]
     }
 }
 
 /// The list: by the partial index of the state in `few`, or from the newest event down. With
-/// `destination`, the index is searched for it; as one of two alternatives it could not be.
+/// `destination`, the index is searched for it; as one of two alternatives it could not be. What else is
+/// asked for comes as `fits`, so that a walk past rows that do not fit can be counted, and ended.
 pub(super) fn list_sql(few: Option<State>, destination: bool) -> String {
     let from = match few {
         Some(State::Waiting) => {
@@ -175,17 +219,18 @@ pub(super) fn list_sql(few: Option<State>, destination: bool) -> String {
         }
         _ => "event AS e CROSS JOIN delivery AS d ON d.event_seq = e.seq WHERE true",
     };
-    let at = if destination {
-        "d.destination = ?4"
-    } else {
-        "?4 IS NULL"
+    let (at, of) = match (few, destination) {
+        (Some(_), true) => ("d.destination = ?4", "true"),
+        _ => ("true", "(?4 IS NULL OR d.destination = ?4)"),
     };
     format!(
-        "SELECT {} FROM {from} AND {at}
+        "SELECT {}, coalesce({of} AND (?5 IS NULL OR d.route = ?5) AND (?6 IS NULL OR d.state = ?6)
+             AND (?9 IS NULL OR e.type = ?9)
+             AND (?10 IS NULL OR instr(lower(d.last_error), lower(?10)) > 0), 0) AS fits
+         FROM {from} AND {at}
              AND e.id >= ?1 AND e.id <= ?2 AND (e.id < ?2 OR d.number < ?3)
-             AND (?5 IS NULL OR d.route = ?5) AND (?6 IS NULL OR d.state = ?6)
              AND (?7 IS NULL OR d.created_at >= ?7) AND (?8 IS NULL OR d.created_at < ?8)
-         ORDER BY e.id DESC, d.number DESC LIMIT ?9",
+         ORDER BY e.id DESC, d.number DESC",
         rows::DELIVERY
     )
 }

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::fault::Fault;
+use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows::{self, EventRow};
 use super::subjects;
-use crate::model::{Attempt, Cursor, Delivery, Event, EventId, Limit, Page};
+use crate::model::{Attempt, Delivery, Event, EventId, Page};
 use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
 
 /// Revisions of a subject that are shown with an event.
@@ -36,28 +37,25 @@ pub(super) fn events(
     view: &View<'_>,
     key: &StoreKey,
     filter: &EventFilter,
-    limit: Limit,
+    search: Search,
 ) -> Result<Page<Event>, Fault> {
     let bounds = Bounds::of(filter);
-    let items = if filter.subject.is_some() || filter.candidate.is_some() {
-        of_subjects(view, key, filter, &bounds)?
+    let mut found = Found::new(search);
+    if filter.subject.is_some() || filter.candidate.is_some() {
+        let named = of_subjects(view, key, filter)?.into_iter();
+        let held = named
+            .map(|row| row.event)
+            .filter(|event| bounds.hold(event.id));
+        for event in held {
+            if found.is_full() {
+                break;
+            }
+            found.look(event.id.delivery(0), Some(event));
+        }
     } else {
-        by_id(view, filter, &bounds, limit)?
-    };
-    Ok(page(items, limit, |event| event.id.delivery(0)))
-}
-
-/// Cuts a list that may be longer than its page.
-pub(super) fn page<T>(
-    mut items: Vec<T>,
-    limit: Limit,
-    id: impl Fn(&T) -> crate::model::DeliveryId,
-) -> Page<T> {
-    let most = limit.get() as usize;
-    let more = items.len() > most;
-    items.truncate(most);
-    let next = items.last().filter(|_| more).map(|last| Cursor(id(last)));
-    Page { items, next }
+        found.read(view, filter, &bounds)?;
+    }
+    Ok(found.page(|event| event.id.delivery(0)))
 }
 
 /// Ids from `from` on and below `below`: ids sort by time.
@@ -162,77 +160,79 @@ fn chained(view: &View<'_>, seq: Option<i64>) -> Result<Option<EventRow>, Fault>
     found.next()?.map(|row| rows::event(view, row)).transpose()
 }
 
-fn by_id(
-    view: &View<'_>,
-    filter: &EventFilter,
-    bounds: &Bounds,
-    limit: Limit,
-) -> Result<Vec<Event>, Fault> {
-    let source = match &filter.source {
-        Some(source) => match view.name_id(source)? {
-            Some(id) => Some(id),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    let values = [
-        Value::Blob(bounds.from.as_bytes().to_vec()),
-        Value::Blob(bounds.below.as_bytes().to_vec()),
-        filter
-            .event_type
-            .as_ref()
-            .map(|event_type| event_type.as_str().to_owned())
-            .into(),
-        source.into(),
-        i64::from(limit.get() + 1).into(),
-    ];
-    let mut statement = view.conn.prepare_cached(&list_sql())?;
-    let mut found = statement.query(params_from_iter(values))?;
-    let mut items = Vec::new();
-    while let Some(row) = found.next()? {
-        items.push(rows::event(view, row)?.event);
+impl Found<Event> {
+    fn read(
+        &mut self,
+        view: &View<'_>,
+        filter: &EventFilter,
+        bounds: &Bounds,
+    ) -> Result<(), Fault> {
+        let source = match &filter.source {
+            Some(source) => match view.name_id(source)? {
+                Some(id) => Some(id),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let values = [
+            Value::Blob(bounds.from.as_bytes().to_vec()),
+            Value::Blob(bounds.below.as_bytes().to_vec()),
+            filter
+                .event_type
+                .as_ref()
+                .map(|event_type| event_type.as_str().to_owned())
+                .into(),
+            source.into(),
+        ];
+        let mut statement = view.conn.prepare_cached(&list_sql())?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        while !self.is_full()
+            && let Some(row) = rows.next()?
+        {
+            let fits: bool = row.get("fits")?;
+            let event = fits.then(|| rows::event(view, row)).transpose()?;
+            let id = rows::event_id(row, "id")?;
+            self.look(id.delivery(0), event.map(|row| row.event));
+        }
+        Ok(())
     }
-    Ok(items)
 }
 
 pub(super) fn list_sql() -> String {
     format!(
-        "SELECT {} FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject
+        "SELECT {}, (?3 IS NULL OR e.type = ?3) AND (?4 IS NULL OR e.source = ?4) AS fits
+         FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject
          WHERE e.id >= ?1 AND e.id < ?2
-             AND (?3 IS NULL OR e.type = ?3) AND (?4 IS NULL OR e.source = ?4)
-         ORDER BY e.id DESC LIMIT ?5",
+         ORDER BY e.id DESC",
         rows::EVENT
     )
 }
 
-/// Events of the subjects that a filter names, by their chains: they have no index of their own.
-fn of_subjects(
+/// Events of the subjects that a filter names, newest first, by their chains: they have no index of their
+/// own. Times and cursor are not looked at.
+pub(super) fn of_subjects(
     view: &View<'_>,
     key: &StoreKey,
     filter: &EventFilter,
-    bounds: &Bounds,
-) -> Result<Vec<Event>, Fault> {
+) -> Result<Vec<EventRow>, Fault> {
     let mut items = Vec::new();
     for subject in named_subjects(view, key, filter)? {
         let mut next = latest(view, subject)?;
         while let Some(link) = chained(view, next)? {
             next = link.prev_seq;
-            let event = link.event;
-            let wanted = bounds.hold(event.id)
-                && filter
-                    .event_type
-                    .as_ref()
-                    .is_none_or(|t| *t == event.event_type)
+            let event = &link.event;
+            let event_type = filter.event_type.as_ref();
+            let wanted = event_type.is_none_or(|t| *t == event.event_type)
                 && filter.source.as_ref().is_none_or(|s| **s == *event.source)
                 && filter.subject.as_ref().is_none_or(|wanted| {
                     event.subject.as_ref().is_some_and(|s| s.as_str() == wanted)
                 });
             if wanted {
-                items.push(event);
+                items.push(link);
             }
         }
     }
-    items.sort_unstable_by_key(|event| std::cmp::Reverse(event.id));
+    items.sort_unstable_by_key(|row| std::cmp::Reverse(row.event.id));
     Ok(items)
 }
 

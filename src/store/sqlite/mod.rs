@@ -12,6 +12,7 @@ mod lanes;
 mod look;
 mod migrate;
 mod moving;
+mod paging;
 mod readers;
 mod replay;
 mod rows;
@@ -42,6 +43,7 @@ use super::{
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use migrate::Identity;
+use paging::Search;
 use readers::Readers;
 use writer::{Setup, Writer};
 
@@ -228,7 +230,7 @@ impl Store for SqliteStore {
     async fn events(&self, filter: EventFilter, limit: Limit) -> Result<Page<Event>, StoreError> {
         let key = self.identity.key.clone();
         self.readers
-            .read(move |view| events::events(view, &key, &filter, limit))
+            .read(move |view| events::events(view, &key, &filter, Search::of(limit)))
             .await
     }
 
@@ -237,8 +239,10 @@ impl Store for SqliteStore {
         filter: DeliveryFilter,
         limit: Limit,
     ) -> Result<Page<Delivery>, StoreError> {
+        let key = self.identity.key.clone();
+        let search = Search::of(limit);
         self.readers
-            .read(move |view| deliveries::deliveries(view, &filter, limit))
+            .read(move |view| deliveries::deliveries(view, &key, &filter, search))
             .await
     }
 

@@ -10,15 +10,16 @@ use tempfile::TempDir;
 
 use super::batch::Batch;
 use super::fault::Fault;
+use super::paging::Search;
 use super::{
     SqliteOptions, SqliteStore, accept, deliveries, events, lanes, senders, settle, subjects,
     sweep, work,
 };
 use crate::clock::ManualClock;
-use crate::model::{Event, EventType, FieldDigests, Mint, State, Subject};
+use crate::model::{Cursor, Event, EventType, FieldDigests, Limit, Mint, State, Subject};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, Fence, NewDelivery, Outcome, Replay, Replayed, Settlement, Since,
-    Store as _, StoreError,
+    AcceptOutcome, AcceptPlan, DeliveryFilter, EventFilter, Fence, NewDelivery, Outcome, Replay,
+    Replayed, Settlement, Since, Store as _, StoreError,
 };
 
 fn open() -> (TempDir, SqliteOptions, SqliteStore) {
@@ -358,6 +359,57 @@ async fn what_lost_its_payload_is_known_but_not_sent() {
         panic!("revision 1 is known");
     };
     assert!(head.payload.is_none());
+}
+
+#[tokio::test]
+async fn a_page_ends_early_where_what_is_asked_for_is_rare_and_the_next_goes_on() {
+    let (_folder, _, store) = open();
+    let mint = Mint::default();
+    let mut ids = Vec::new();
+    for number in 1..=7 {
+        let mut plan = plan();
+        let event = Arc::make_mut(&mut plan.event);
+        event.id = mint.event(Timestamp::UNIX_EPOCH, 1);
+        event.subject = Subject::new(&format!("s-{number}")).ok();
+        event.event_type = EventType::new(if number == 1 { "rare" } else { "usual" });
+        ids.push(event.id.delivery(0));
+        store.accept(plan).await.unwrap();
+    }
+    let mut filter = DeliveryFilter {
+        event_type: Some(EventType::new("rare")),
+        ..DeliveryFilter::default()
+    };
+    let key = store.identity.key.clone();
+    let search = Search {
+        limit: Limit::default(),
+        looks: 3,
+    };
+    let mut pages = Vec::new();
+    loop {
+        let (key, asked) = (key.clone(), filter.clone());
+        let page = store
+            .readers
+            .read(move |view| deliveries::deliveries(view, &key, &asked, search))
+            .await
+            .unwrap();
+        pages.push(page.items.iter().map(|one| one.id).collect::<Vec<_>>());
+        filter.cursor = page.next;
+        if filter.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec![], vec![], vec![ids[0]]]);
+    let asked = EventFilter {
+        event_type: Some(EventType::new("rare")),
+        ..EventFilter::default()
+    };
+    let page = store
+        .readers
+        .read(move |view| events::events(view, &key, &asked, search))
+        .await
+        .unwrap();
+    assert!(page.items.is_empty());
+    assert_eq!(page.next, Some(Cursor(ids[4])));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::collections::BTreeMap;
 
 use super::*;
-use mojito_relay::model::{Cursor, Limit, State};
+use mojito_relay::model::{Cursor, EventType, Limit, State};
 use mojito_relay::store::{DeliveryFilter, EventFilter, Replay, Tally};
 
 async fn event_ids(store: &Home, filter: EventFilter) -> Vec<EventId> {
@@ -269,6 +269,73 @@ store_test!(
             ..none()
         };
         assert_eq!(delivery_ids(&store, unknown).await, []);
+    }
+);
+
+store_test!(
+    deliveries_are_found_by_what_their_event_and_their_error_say,
+    |store| async {
+        let mut failed = plan("s-1", 1, 0, &["crm", "ats"]);
+        Arc::make_mut(&mut failed.event).event_type = EventType::new("interview.failed");
+        let mut named = plan("s-1", 2, 10, &["crm"]);
+        Arc::make_mut(&mut named.event).candidate = Some("c-1".to_owned());
+        let other = plan("s-2", 1, 20, &["crm", "ats"]);
+        let [failed, named, other] = [failed, named, other].map(|plan| (plan.event.id, plan));
+        for (_, plan) in [&failed, &named, &other] {
+            store.accepted(plan.clone()).await;
+        }
+        let [failed, named, other] = [failed.0, named.0, other.0];
+        store.settled(failed.delivery(0), 30, dead()).await;
+        store.settled(other.delivery(1), 30, dead()).await;
+        let none = DeliveryFilter::default;
+        let text = |text: &str| Some(text.to_owned());
+        let by_type = DeliveryFilter {
+            event_type: Some(EventType::new("interview.failed")),
+            ..none()
+        };
+        let of_failed = [failed.delivery(1), failed.delivery(0)];
+        assert_eq!(paged(&store, by_type.clone(), 1).await, of_failed);
+        let by_subject = DeliveryFilter {
+            subject: text("s-1"),
+            ..none()
+        };
+        let of_subject = [named.delivery(0), of_failed[0], of_failed[1]];
+        for limit in [1, 2, 3, 50] {
+            assert_eq!(paged(&store, by_subject.clone(), limit).await, of_subject);
+        }
+        let by_candidate = DeliveryFilter {
+            candidate: text("c-1"),
+            destination: text("crm"),
+            ..none()
+        };
+        let at_crm = [named.delivery(0), failed.delivery(0)];
+        assert_eq!(paged(&store, by_candidate.clone(), 1).await, at_crm);
+        let of_event = DeliveryFilter {
+            event: Some(failed),
+            ..by_candidate
+        };
+        assert_eq!(delivery_ids(&store, of_event).await, [failed.delivery(0)]);
+        let of_another = DeliveryFilter {
+            event: Some(other),
+            ..by_subject
+        };
+        assert_eq!(delivery_ids(&store, of_another).await, []);
+        let by_error = DeliveryFilter {
+            error: text("404 NOT"),
+            ..none()
+        };
+        let dead = [other.delivery(1), failed.delivery(0)];
+        assert_eq!(paged(&store, by_error.clone(), 1).await, dead);
+        let both = DeliveryFilter {
+            error: text("not found"),
+            ..by_type
+        };
+        assert_eq!(delivery_ids(&store, both).await, [failed.delivery(0)]);
+        let like = DeliveryFilter {
+            error: text("404%"),
+            ..none()
+        };
+        assert_eq!(delivery_ids(&store, like).await, []);
     }
 );
 
