@@ -36,6 +36,16 @@ lint_dockerfile() {
   $tools/bin/hadolint Dockerfile
 }
 
+api_by_its_description() {
+  local tools=target/tools/schemathesis wanted=tests/api/requirements.txt
+  if ! cmp -s $wanted $tools/installed.txt; then
+    rm -rf $tools
+    python3 -m pip install --quiet --root-user-action ignore --target $tools -r $wanted
+    cp $wanted $tools/installed.txt
+  fi
+  python3 tests/api/openapi.py target/debug/relay $tools
+}
+
 . scripts/deploy.sh
 
 # The C compiler is for SQLite and ring.
@@ -49,6 +59,7 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} INSTA_UPDATE=no
 step "formatting" cargo fmt --check
 step "lints" cargo clippy --locked --all-targets -- -D warnings
 step "tests" cargo test --locked --all-targets
+step "API by its description" api_by_its_description
 step "examples in the docs" cargo test --locked --doc
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "Dockerfile" lint_dockerfile
