@@ -8,11 +8,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use url::Url;
 
-use super::client::reachable;
+use super::client::{AdminArgs, Office};
 use super::send::{body, choose};
-use super::stored::{Office, StoredEvent};
+use super::stored::StoredEvent;
 use super::{Global, assignment, complain, say, unusable};
 use crate::app::{
     self, DeliveryAnswer, DeliveryOutcome, Explanation, Past, Question, Ready, RouteAnswer,
@@ -42,12 +41,8 @@ pub(super) struct ExplainArgs {
     /// The newest event of each interview of a candidate, by the id in your ATS
     #[arg(long, value_name = "ID", conflicts_with_all = ["payload", "event"])]
     candidate: Option<String>,
-    /// Address of the relay's admin port, instead of the one in relay.toml
-    #[arg(long, value_name = "URL")]
-    admin: Option<Url>,
-    /// Token of the admin API, instead of `RELAY_ADMIN_TOKEN` or the one in relay.toml
-    #[arg(long)]
-    token: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -93,7 +88,7 @@ pub(super) async fn run(global: &Global, args: &ExplainArgs) -> anyhow::Result<E
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let office = office(global, &ready, args)?;
+    let office = Office::of(global, &args.admin)?;
     let told = match (&args.event, &args.candidate) {
         (Some(id), _) => vec![desk.stored(&office, office.event(id).await?).await?],
         (None, candidate) => {
@@ -187,26 +182,6 @@ impl Desk<'_> {
     fn edited(&self, body: &Bytes) -> anyhow::Result<Bytes> {
         edited(body, &self.set, &[]).context("--set needs a body that is a JSON object")
     }
-}
-
-/// The relay that is asked, and the token that it wants.
-fn office(global: &Global, ready: &Ready, args: &ExplainArgs) -> anyhow::Result<Office> {
-    let own = format!("http://{}", reachable(ready.config.admin.listen));
-    let environment = || {
-        let mut variables = crate::config::environment().into_iter();
-        let (_, value) = variables.find(|(name, _)| name == "RELAY_ADMIN_TOKEN")?;
-        Some(value)
-    };
-    let written = || {
-        let loaded = crate::config::load(&global.inputs(Secrets::Read)).ok()?;
-        let token = loaded.config.admin.token?;
-        Some(token.expose().to_owned())
-    };
-    let given = args.token.clone();
-    Ok(Office {
-        admin: args.admin.clone().map_or_else(|| Url::parse(&own), Ok)?,
-        token: given.or_else(environment).or_else(written),
-    })
 }
 
 fn tell_stored(told: &Told) {

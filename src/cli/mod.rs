@@ -1,19 +1,25 @@
 //! The hands: what is typed, and what is printed. Only this room prints.
 
+mod act;
 mod check;
 mod client;
+mod completions;
 mod demo;
+mod event;
 mod explain;
-
 mod health;
+mod lists;
 mod logging;
 mod presets;
 mod schema;
 mod send;
 mod serve;
 mod sink;
+mod status;
 mod stored;
 mod supervisor;
+mod table;
+mod tail;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -64,15 +70,34 @@ enum Command {
     Send(send::SendArgs),
     /// Run a receiver that prints what it gets and fails on demand
     Sink(sink::SinkArgs),
-
     /// Show the whole relay at work on this machine, with receivers that fail
     Demo(demo::DemoArgs),
+    /// Tell what is stuck in the running relay, why, and what frees it
+    Status(status::StatusArgs),
+    /// List what came in, newest first
+    Events(lists::EventsArgs),
+    /// Show one event with its revisions, deliveries and attempts
+    Event(event::EventArgs),
+    /// List what goes out, newest first
+    Deliveries(lists::DeliveriesArgs),
+    /// Print what happens, as it happens
+    Tail(tail::TailArgs),
+    /// Hold a destination back; it lasts over restarts
+    Pause(act::LaneArgs),
+    /// Let a destination go on, paused, open or blocked
+    Resume(act::LaneArgs),
+    /// Send a delivery again that is delivered, dead or final otherwise
+    Replay(act::ReplayArgs),
+    /// Have the running relay read its configuration again
+    Reload(act::ReloadArgs),
     /// List the destinations that come ready made, or print one
     Presets(presets::PresetsArgs),
     /// Print the JSON Schema of relay.toml, for editors
     Schema(schema::SchemaArgs),
     /// Ask the running relay whether it is ready: exit 0 if so
-    Health(health::HealthArgs),
+    Health(client::AdminArgs),
+    /// Print what a shell needs to complete these commands
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs what the command line asks for.
@@ -86,17 +111,27 @@ pub fn main() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     let done = runtime.block_on(async {
+        let global = &cli.global;
         match cli.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve::run(&cli.global).await,
-            Command::Check(args) => check::run(&cli.global, args).await,
-            Command::Explain(args) => explain::run(&cli.global, &args).await,
-            Command::Send(args) => send::run(&cli.global, args).await,
+            Command::Serve => serve::run(global).await,
+            Command::Check(args) => check::run(global, args).await,
+            Command::Explain(args) => explain::run(global, &args).await,
+            Command::Send(args) => send::run(global, args).await,
             Command::Sink(args) => sink::run(args).await,
-
             Command::Demo(args) => demo::run(args).await,
-            Command::Presets(args) => presets::run(&cli.global, &args),
+            Command::Status(args) => status::run(global, &args).await,
+            Command::Events(args) => lists::events(global, args).await,
+            Command::Event(args) => event::run(global, &args).await,
+            Command::Deliveries(args) => lists::deliveries(global, args).await,
+            Command::Tail(args) => tail::run(global, &args).await,
+            Command::Pause(args) => act::lane(global, &args, "pause").await,
+            Command::Resume(args) => act::lane(global, &args, "resume").await,
+            Command::Replay(args) => act::replay(global, &args).await,
+            Command::Reload(args) => act::reload(global, &args).await,
+            Command::Presets(args) => presets::run(global, &args),
             Command::Schema(args) => Ok(schema::run(&args)),
-            Command::Health(args) => health::run(&cli.global, args).await,
+            Command::Health(args) => health::run(global, &args).await,
+            Command::Completions(args) => Ok(completions::run(&args)),
         }
     });
     // A blocking read of the store may still be under way after a forced end: it is not waited for.
@@ -135,6 +170,10 @@ fn complain(text: impl std::fmt::Display) {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
+    if let Some(no_address) = error.downcast_ref::<client::NoAddress>() {
+        complain(no_address);
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
     complain(format_args!("relay: {error:#}"));
     ExitCode::FAILURE
 }

@@ -3,57 +3,67 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use url::Url;
 
-use super::client::request;
+use super::client::{Office, understood};
 use crate::app::{Fate, Past};
-use crate::model::{EventId, EventType, Name, Subject};
-
-/// A relay to ask.
-pub(super) struct Office {
-    pub(super) admin: Url,
-    pub(super) token: Option<String>,
-}
+use crate::model::{EventId, EventType, Name, RouteError, Subject};
 
 /// An event as the API tells it.
 #[derive(Debug, Deserialize)]
 pub(super) struct StoredEvent {
-    id: String,
+    pub(super) id: String,
     pub(super) source: String,
     #[serde(rename = "type")]
     pub(super) event_type: String,
-    subject: Option<String>,
-    revision: u32,
-    changed: Vec<String>,
+    pub(super) subject: Option<String>,
+    pub(super) revision: u32,
+    pub(super) changed: Vec<String>,
+    pub(super) candidate: Option<String>,
     pub(super) received_at: Timestamp,
     #[serde(default)]
-    payload: Option<Box<RawValue>>,
+    pub(super) route_errors: Vec<RouteError>,
+    #[serde(default)]
+    pub(super) payload: Option<Box<RawValue>>,
     #[serde(default)]
     pub(super) deliveries: Vec<StoredDelivery>,
     #[serde(default)]
-    revisions: Vec<StoredRevision>,
+    pub(super) revisions: Vec<StoredRevision>,
 }
 
+/// A delivery as the API tells it; lists leave attempts out.
 #[derive(Debug, Deserialize)]
 pub(super) struct StoredDelivery {
+    pub(super) id: String,
     pub(super) destination: String,
     pub(super) route: String,
     pub(super) state: String,
+    pub(super) due_at: Option<Timestamp>,
     pub(super) last_error: Option<String>,
+    pub(super) created_at: Timestamp,
     #[serde(default)]
-    pub(super) attempts: Vec<serde_json::Value>,
+    pub(super) attempts: Vec<StoredAttempt>,
 }
 
 #[derive(Debug, Deserialize)]
-struct StoredRevision {
-    id: String,
-    revision: u32,
+pub(super) struct StoredAttempt {
+    pub(super) at: Timestamp,
+    pub(super) duration_ms: u64,
+    pub(super) status: Option<u16>,
+    pub(super) verdict: String,
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct StoredRevision {
+    pub(super) id: String,
+    pub(super) revision: u32,
+    pub(super) changed: Vec<String>,
+    pub(super) received_at: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,13 +77,16 @@ impl Office {
         let id: EventId = id.parse().with_context(|| {
             format!("`{id}` is no event's id: those are evt_ and 32 hex digits")
         })?;
-        self.get(&format!("/api/v1/events/{id}"), &[]).await
+        understood(&self.get(&format!("/api/v1/events/{id}"), &[]).await?)
     }
 
     /// The newest event of each subject of a candidate.
     pub(super) async fn newest_of(&self, candidate: &str) -> anyhow::Result<Vec<StoredEvent>> {
-        let query = [("candidate", candidate), ("limit", "500")];
-        let listed: Listed = self.get("/api/v1/events", &query).await?;
+        let query = [
+            ("candidate", candidate.to_owned()),
+            ("limit", "500".to_owned()),
+        ];
+        let listed: Listed = understood(&self.get("/api/v1/events", &query).await?)?;
         let mut newest: BTreeMap<(String, Option<String>), StoredEvent> = BTreeMap::new();
         for event in listed.items {
             let alone = event.subject.is_none().then(|| event.id.clone());
@@ -103,40 +116,6 @@ impl Office {
             history.push(self.event(&known.id).await?.past()?);
         }
         Ok(history)
-    }
-
-    async fn get<T: for<'d> Deserialize<'d>>(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> anyhow::Result<T> {
-        let mut url = self
-            .admin
-            .join(path)
-            .context("--admin is no address that can be asked")?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let token = self.token.iter();
-        let headers = token.map(|token| (header::AUTHORIZATION, format!("Bearer {token}")));
-        let answer = match request(Method::GET, url, headers.collect(), Bytes::new()).await {
-            Ok(answer) => answer,
-            Err(failure) => bail!(
-                "no relay answers at {}: {failure}\n  hint: start one with `relay serve`, or say with --admin where it is",
-                self.admin
-            ),
-        };
-        match answer.status {
-            StatusCode::OK => {
-                serde_json::from_slice(&answer.body).context("the relay's answer is not understood")
-            }
-            StatusCode::UNAUTHORIZED => bail!(
-                "the relay at {} wants another token\n  hint: give it with --token, or in RELAY_ADMIN_TOKEN",
-                self.admin
-            ),
-            StatusCode::NOT_FOUND => bail!("the relay at {} has no such event", self.admin),
-            status => bail!("the relay at {} answers {status}", self.admin),
-        }
     }
 }
 

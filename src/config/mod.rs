@@ -1,6 +1,7 @@
 //! Settings: files, environment and flags become typed settings, or findings that say what is wrong
 //! where. Compiles no template and opens no socket.
 
+mod alone;
 mod cross;
 mod destinations;
 mod environment;
@@ -26,6 +27,7 @@ mod trials;
 mod url_text;
 mod values;
 
+pub use alone::admin_alone;
 pub use environment::environment;
 pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;
@@ -120,11 +122,14 @@ pub struct Loaded {
 
 /// Reads the file and everything over and under it. On failure every finding comes back, warnings too.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Finding>> {
-    let text = std::fs::read_to_string(&inputs.file).map_err(|error| {
+    load_text(inputs, &text_of(&inputs.file)?)
+}
+
+fn text_of(file: &Path) -> Result<String, Vec<Finding>> {
+    std::fs::read_to_string(file).map_err(|error| {
         let problem = format!("cannot be read: {}", form::why(&error));
-        vec![Finding::of_file(&inputs.file, problem).hint("name the file with --config PATH")]
-    })?;
-    load_text(inputs, &text)
+        vec![Finding::of_file(file, problem).hint("name the file with --config PATH")]
+    })
 }
 
 /// The same for a text that was read already.

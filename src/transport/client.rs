@@ -13,7 +13,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use super::{Answer, Connection, Failure, FailureKind, Outgoing, Proxy, RESPONSE_BYTES, Transport};
+use super::{
+    Answer, Connection, Failure, FailureKind, Incoming, Outgoing, Proxy, RESPONSE_BYTES, Transport,
+};
 
 /// Waiting for a connection and its handshake takes so long at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,6 +84,20 @@ impl NetworkTransport {
             clients: Mutex::default(),
             reads: bytes,
         }
+    }
+
+    /// Begins a request whose answer comes bit by bit and has no end of its own: `request.timeout` is not
+    /// looked at, and waiting is bounded by whoever reads.
+    pub async fn open(&self, request: Outgoing) -> Result<Incoming, Failure> {
+        let client = self.client(&request.connection)?;
+        let sent = client
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .body(request.body)
+            .send()
+            .await;
+        let response = sent.map_err(|error| failure(&error, request.timeout))?;
+        Ok(Incoming::new(response))
     }
 
     /// Whether requests can be made with these settings: files are there, a proxy's URL is one.

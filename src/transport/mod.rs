@@ -1,9 +1,11 @@
 //! Sending a request and reading what comes back, behind a trait so that tests can script it.
 
 mod client;
+mod incoming;
 mod probe;
 
 pub use client::NetworkTransport;
+pub use incoming::Incoming;
 pub use probe::{Reached, probe};
 
 use std::path::PathBuf;

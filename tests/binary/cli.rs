@@ -39,16 +39,26 @@ Durable webhook relay and fan-out gateway for interview results
 Usage: relay [OPTIONS] [COMMAND]
 
 Commands:
-  serve    Run the relay (the default)
-  check    Check a configuration without starting anything
-  explain  Tell what would become of a body: each route with its clause, each request; nothing is sent
-  send     Post a bundled sample or a file to the running relay
-  sink     Run a receiver that prints what it gets and fails on demand
-  demo     Show the whole relay at work on this machine, with receivers that fail
-  presets  List the destinations that come ready made, or print one
-  schema   Print the JSON Schema of relay.toml, for editors
-  health   Ask the running relay whether it is ready: exit 0 if so
-  help     Print this message or the help of the given subcommand(s)
+  serve        Run the relay (the default)
+  check        Check a configuration without starting anything
+  explain      Tell what would become of a body: each route with its clause, each request; nothing is sent
+  send         Post a bundled sample or a file to the running relay
+  sink         Run a receiver that prints what it gets and fails on demand
+  demo         Show the whole relay at work on this machine, with receivers that fail
+  status       Tell what is stuck in the running relay, why, and what frees it
+  events       List what came in, newest first
+  event        Show one event with its revisions, deliveries and attempts
+  deliveries   List what goes out, newest first
+  tail         Print what happens, as it happens
+  pause        Hold a destination back; it lasts over restarts
+  resume       Let a destination go on, paused, open or blocked
+  replay       Send a delivery again that is delivered, dead or final otherwise
+  reload       Have the running relay read its configuration again
+  presets      List the destinations that come ready made, or print one
+  schema       Print the JSON Schema of relay.toml, for editors
+  health       Ask the running relay whether it is ready: exit 0 if so
+  completions  Print what a shell needs to complete these commands
+  help         Print this message or the help of the given subcommand(s)
 
 Options:
   -c, --config <FILE>         The configuration file [default: relay.toml]
@@ -60,7 +70,25 @@ Options:
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["serve", "check", "send", "sink", "demo", "health", "schema"] {
+    for command in [
+        "serve",
+        "check",
+        "send",
+        "sink",
+        "demo",
+        "health",
+        "schema",
+        "status",
+        "events",
+        "event",
+        "deliveries",
+        "tail",
+        "pause",
+        "resume",
+        "replay",
+        "reload",
+        "completions",
+    ] {
         let (code, text) = run(Path::new("."), &[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(
@@ -256,10 +284,10 @@ fn health_and_send_say_that_no_relay_answers() {
 }
 
 /// A command that goes on until it is dropped, and its output so far.
-struct Running(std::process::Child);
+pub struct Running(std::process::Child);
 
 impl Running {
-    fn start(command: &mut Command) -> (Self, std::io::BufReader<std::process::ChildStdout>) {
+    pub fn start(command: &mut Command) -> (Self, std::io::BufReader<std::process::ChildStdout>) {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -267,6 +295,23 @@ impl Running {
             .unwrap();
         let output = std::io::BufReader::new(child.stdout.take().unwrap());
         (Self(child), output)
+    }
+
+    pub fn of(child: std::process::Child) -> Self {
+        Self(child)
+    }
+
+    pub fn stdout(&mut self) -> std::process::ChildStdout {
+        self.0.stdout.take().unwrap()
+    }
+
+    pub fn stderr(&mut self) -> std::process::ChildStderr {
+        self.0.stderr.take().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.0.wait().unwrap()
     }
 }
 
@@ -278,7 +323,7 @@ impl Drop for Running {
 }
 
 /// Reads lines until one holds `words`.
-fn until(output: &mut impl std::io::BufRead, words: &str) -> String {
+pub fn until(output: &mut impl std::io::BufRead, words: &str) -> String {
     let mut seen = String::new();
     let mut line = String::new();
     while output.read_line(&mut line).unwrap() > 0 {

@@ -95,7 +95,10 @@ async fn an_event_is_explained_with_what_became_of_it() {
     assert!(text.contains("wants another token"), "{text}");
     let (code, text) = asked(&["--event", "evt_01a2027bd6807004aad6e31a7f8bc4c9"]);
     assert_eq!(code, 1);
-    assert!(text.contains("has no such event"), "{text}");
+    assert!(
+        text.contains("There is nothing by that name here"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

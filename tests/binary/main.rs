@@ -17,5 +17,6 @@ mod crash;
 mod explain;
 mod leaks;
 mod lifecycle;
+mod operate;
 mod process;
 mod receiver;

@@ -41,6 +41,12 @@ impl Process {
             .unwrap_or_else(|(status, log)| panic!("it ended with {status}: {log}"))
     }
 
+    /// The same with its admin port where one was before.
+    pub fn start_again(folder: &Path, admin: SocketAddr) -> Self {
+        Self::try_start_on(folder, admin, &[])
+            .unwrap_or_else(|(status, log)| panic!("it ended with {status}: {log}"))
+    }
+
     /// The same where it may fail: then with how it ended and what it said.
     pub fn try_start(folder: &Path) -> Result<Self, (ExitStatus, String)> {
         Self::start_in(folder, &[])
@@ -51,15 +57,18 @@ impl Process {
         folder: &Path,
         environment: &[(&str, &str)],
     ) -> Result<Self, (ExitStatus, String)> {
+        Self::try_start_on(folder, SocketAddr::from(([127, 0, 0, 2], 0)), environment)
+    }
+
+    fn try_start_on(
+        folder: &Path,
+        admin: SocketAddr,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
         let mut child = relay(folder)
             .envs(environment.iter().copied())
-            .args([
-                "serve",
-                "--override",
-                "server.listen=127.0.0.1:0",
-                "--override",
-                "admin.listen=127.0.0.2:0",
-            ])
+            .args(["serve", "--override", "server.listen=127.0.0.1:0"])
+            .args(["--override", &format!("admin.listen={admin}")])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

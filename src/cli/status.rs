@@ -1,0 +1,293 @@
+//! `relay status`: what is stuck, why, and what frees it; then everything else.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::client::{AdminArgs, Office, understood};
+use super::table::{Table, between, plain};
+use super::{Global, say};
+use crate::app;
+use crate::model::{LaneState, State, after};
+
+/// A healthy destination whose oldest delivery has been due for so long is worth a word.
+const LATE: Duration = Duration::from_mins(5);
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The relay's status as the API tells it.
+#[derive(Deserialize)]
+struct Status {
+    version: String,
+    config: Config,
+    loaded_at: Timestamp,
+    last_reload: Option<LastReload>,
+    counts: BTreeMap<State, u64>,
+    destinations: Vec<Destination>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    hash: String,
+    generation: u64,
+}
+
+#[derive(Deserialize)]
+struct LastReload {
+    at: Timestamp,
+    errors: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Destination {
+    name: String,
+    state: LaneState,
+    reason: String,
+    since: Option<Timestamp>,
+    held_until: Option<Timestamp>,
+    next_probe: Option<Timestamp>,
+    in_flight: u64,
+    counts: BTreeMap<State, u64>,
+    oldest_due_at: Option<Timestamp>,
+    oldest_created_at: Option<Timestamp>,
+}
+
+pub(super) async fn run(global: &Global, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let office = Office::of(global, &args.admin)?;
+    let body = office.get("/api/v1/status", &[]).await?;
+    if args.json {
+        say(String::from_utf8_lossy(&body));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status: Status = understood(&body)?;
+    for line in status.trouble(app::system_clock().now()) {
+        say(plain(&line));
+    }
+    status.print(office.admin.as_str(), app::system_clock().now());
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Status {
+    /// What is stuck, and what frees it.
+    fn trouble(&self, now: Timestamp) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(reload) = self
+            .last_reload
+            .as_ref()
+            .filter(|last| !last.errors.is_empty())
+        {
+            let ago = between(reload.at, now);
+            lines.push(format!(
+                "The last reload, {ago} ago, changed nothing, because relay.toml has errors:"
+            ));
+            lines.extend(reload.errors.iter().map(|error| format!("  {error}")));
+        }
+        for destination in &self.destinations {
+            lines.extend(destination.trouble(now));
+        }
+        if lines.is_empty() {
+            lines.push("Nothing is stuck.".to_owned());
+        }
+        lines.push(String::new());
+        lines
+    }
+
+    fn print(&self, admin: &str, now: Timestamp) {
+        let mut table = Table::new(&[
+            "DESTINATION",
+            "STATE",
+            "WAITING",
+            "OLDEST",
+            "SENDING",
+            "DELIVERED",
+            "DEAD",
+        ]);
+        for one in &self.destinations {
+            let oldest = one.oldest_created_at.map(|oldest| between(oldest, now));
+            let [waiting, delivered, dead] = [State::Waiting, State::Delivered, State::Dead]
+                .map(|state| one.count(state).to_string());
+            table.row([
+                &one.name,
+                one.state.as_str(),
+                &waiting,
+                oldest.as_deref().unwrap_or("-"),
+                &one.in_flight.to_string(),
+                &delivered,
+                &dead,
+            ]);
+        }
+        table.print();
+        let counts = State::ALL.into_iter().filter_map(|state| {
+            let count = self.counts.get(&state).filter(|count| **count > 0)?;
+            Some(format!("{count} {state}"))
+        });
+        let counts: Vec<String> = counts.collect();
+        let hash: String = self.config.hash.chars().take(12).collect();
+        let all = match counts.as_slice() {
+            [] => "none yet".to_owned(),
+            some => some.join(", "),
+        };
+        say(format_args!("\ndeliveries: {all}"));
+        say(format_args!(
+            "relay {} at {admin}, configuration {hash}, generation {}, in force for {}",
+            plain(&self.version),
+            self.config.generation,
+            between(self.loaded_at, now)
+        ));
+    }
+}
+
+impl Destination {
+    fn count(&self, state: State) -> u64 {
+        self.counts.get(&state).copied().unwrap_or(0)
+    }
+
+    fn trouble(&self, now: Timestamp) -> Vec<String> {
+        let Self { name, reason, .. } = self;
+        let since = self.since.map(|since| between(since, now));
+        let since = since.map_or(String::new(), |since| format!(" for {since}"));
+        let mut lines = Vec::new();
+        let (stands, way_out) = match self.state {
+            LaneState::Healthy => return self.slow(now).into_iter().chain(self.dead()).collect(),
+            LaneState::Open => (
+                "open",
+                format!(
+                    "it goes on by itself once the receiver answers; at once: relay resume {name}"
+                ),
+            ),
+            LaneState::Blocked => (
+                "blocked",
+                format!("correct its block in relay.toml, which frees it; or: relay resume {name}"),
+            ),
+            LaneState::Paused if reason.contains("relay.toml") => (
+                "paused",
+                "take `paused = true` out of relay.toml".to_owned(),
+            ),
+            LaneState::Paused => ("paused", format!("relay resume {name}")),
+            LaneState::Orphaned => (
+                "orphaned",
+                "put it back into relay.toml under this name".to_owned(),
+            ),
+        };
+        let waiting = self.count(State::Waiting);
+        lines.push(format!(
+            "{name} is {stands}{since}, with {waiting} waiting: {reason}"
+        ));
+        if let Some(probe) = self.next_probe.filter(|_| self.state != LaneState::Paused) {
+            let when = if probe <= now {
+                "now".to_owned()
+            } else {
+                format!("in {}", between(now, probe))
+            };
+            lines.push(format!("  it is tried with one delivery {when}"));
+        }
+        lines.push(format!("  way out: {way_out}"));
+        lines.extend(self.dead());
+        lines
+    }
+
+    /// Where it is healthy and things wait all the same.
+    fn slow(&self, now: Timestamp) -> Option<String> {
+        let (name, waiting) = (&self.name, self.count(State::Waiting));
+        if let Some(until) = self.held_until.filter(|until| *until > now) {
+            let left = between(now, until);
+            return Some(format!(
+                "{name} asked for a pause of another {left}, with {waiting} waiting; at once: relay resume {name}"
+            ));
+        }
+        let due = self.oldest_due_at.filter(|due| after(*due, now) >= LATE)?;
+        let late = between(due, now);
+        Some(format!(
+            "{name} is behind by {late}, with {waiting} waiting: they go as fast as its rate_limit and concurrency allow"
+        ))
+    }
+
+    fn dead(&self) -> Option<String> {
+        let (name, dead) = (&self.name, self.count(State::Dead));
+        (dead > 0).then(|| {
+            format!("{name} has {dead} dead: relay deliveries --state dead --destination {name}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("in range")
+    }
+
+    fn lane(state: LaneState, reason: &str) -> Destination {
+        Destination {
+            name: "ats".to_owned(),
+            state,
+            reason: reason.to_owned(),
+            since: Some(at(0)),
+            held_until: None,
+            next_probe: None,
+            in_flight: 0,
+            counts: BTreeMap::from([(State::Waiting, 12)]),
+            oldest_due_at: None,
+            oldest_created_at: None,
+        }
+    }
+
+    #[test]
+    fn what_is_stuck_comes_with_why_and_the_way_out() {
+        let check = |lane: Destination, lines: &[&str]| {
+            assert_eq!(lane.trouble(at(7_500)), lines);
+        };
+        let mut blocked = lane(LaneState::Blocked, "401 Unauthorized: key revoked");
+        blocked.next_probe = Some(at(7_740));
+        blocked.counts.insert(State::Dead, 1);
+        check(
+            blocked,
+            &[
+                "ats is blocked for 2 h 5 min, with 12 waiting: 401 Unauthorized: key revoked",
+                "  it is tried with one delivery in 4 min",
+                "  way out: correct its block in relay.toml, which frees it; or: relay resume ats",
+                "ats has 1 dead: relay deliveries --state dead --destination ats",
+            ],
+        );
+        check(
+            lane(LaneState::Paused, "paused by an operator"),
+            &[
+                "ats is paused for 2 h 5 min, with 12 waiting: paused by an operator",
+                "  way out: relay resume ats",
+            ],
+        );
+        check(
+            lane(LaneState::Paused, "paused = true in relay.toml"),
+            &[
+                "ats is paused for 2 h 5 min, with 12 waiting: paused = true in relay.toml",
+                "  way out: take `paused = true` out of relay.toml",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_healthy_one_is_told_where_it_is_held_or_behind() {
+        let mut held = lane(LaneState::Healthy, "");
+        held.held_until = Some(at(70));
+        assert_eq!(
+            held.trouble(at(10)),
+            ["ats asked for a pause of another 1 min, with 12 waiting; at once: relay resume ats"]
+        );
+        let mut behind = lane(LaneState::Healthy, "");
+        behind.oldest_due_at = Some(at(0));
+        assert!(behind.trouble(at(299)).is_empty());
+        assert!(behind.trouble(at(300))[0].starts_with("ats is behind by 5 min"));
+    }
+}
