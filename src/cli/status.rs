@@ -177,7 +177,7 @@ impl Destination {
             LaneState::Paused => ("paused", format!("relay resume {name}")),
             LaneState::Orphaned => (
                 "orphaned",
-                "put it back into relay.toml under this name".to_owned(),
+                format!("put it back into relay.toml, or was = \"{name}\" at its successor"),
             ),
         };
         let waiting = self.count(State::Waiting);

@@ -160,13 +160,14 @@ async fn deliveries_are_found_by_type_subject_candidate_and_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_a_problem_that_says_what_to_do() {
-    let relay = TestRelay::start(PLAIN).await;
+    let relay = TestRelay::start(&format!("[admin]\ntoken = \"its-own\"\n{PLAIN}")).await;
+    let token = ("authorization", "Bearer its-own");
     let admin = format!("http://{}", relay.relay.admin);
     let unknown = "/api/v1/deliveries/dlv_0198c6d2e0a07000b3a1c2d3e4f50617_0/replay";
     let refused = async |method: Method, path: &str, body: &'static str, header| {
         let url = format!("{admin}{path}");
         let reply = relay
-            .request(method, &url, bytes::Bytes::from(body), &[header])
+            .request(method, &url, bytes::Bytes::from(body), &[header, token])
             .await;
         let kind = reply.header("content-type").map(str::to_owned);
         assert_eq!(kind.as_deref(), Some("application/problem+json"), "{path}");
