@@ -34,7 +34,15 @@ struct Status {
     loaded_at: Timestamp,
     last_reload: Option<LastReload>,
     counts: BTreeMap<State, u64>,
+    sources: Vec<Source>,
     destinations: Vec<Destination>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    name: String,
+    state: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +103,14 @@ impl Status {
         }
         for destination in &self.destinations {
             lines.extend(destination.trouble(now));
+        }
+        for source in &self.sources {
+            if !source.reason.is_empty() {
+                lines.push(format!(
+                    "source {} is {}: {}",
+                    source.name, source.state, source.reason
+                ));
+            }
         }
         if lines.is_empty() {
             lines.push("Nothing is stuck.".to_owned());

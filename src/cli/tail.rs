@@ -179,6 +179,7 @@ fn words(told: &Told) -> String {
             "" => format!("{} is {}", text("destination"), text("state")),
             reason => format!("{} is {}: {reason}", text("destination"), text("state")),
         },
+        "source" => format!("{} is {} {}", text("source"), text("state"), text("reason")),
         "missed" => format!(
             "{} things, because this reader was too slow",
             text("missed")
