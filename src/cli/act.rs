@@ -1,4 +1,4 @@
-//! `relay pause`, `resume`, `reload` and `replay`: what an operator does about it.
+//! `relay pause`, `resume`, `reload`, `replay`, `move` and `erase`: what an operator does about it.
 
 use std::process::ExitCode;
 
@@ -40,6 +40,31 @@ pub(super) struct ReplayArgs {
     new_id: bool,
     #[command(flatten)]
     how: How,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MoveArgs {
+    /// The destination that is gone from relay.toml
+    from: String,
+    /// The one that takes its backlog
+    to: String,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EraseArgs {
+    /// Every interview of this candidate, by the id in your ATS
+    #[arg(long, value_name = "ID", required_unless_present = "subject")]
+    candidate: Option<String>,
+    /// This interview result
+    #[arg(long, value_name = "ID", conflicts_with = "candidate")]
+    subject: Option<String>,
+    /// Only of this source, where several use the same ids
+    #[arg(long, requires = "subject")]
+    source: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +135,42 @@ pub(super) async fn replay(global: &Global, args: &ReplayArgs) -> anyhow::Result
     let body = office.post(&path, &how).await?;
     args.how
         .tell(&body, |_| Ok(format!("{id} waits to be sent again")))
+}
+
+pub(super) async fn move_backlog(global: &Global, args: &MoveArgs) -> anyhow::Result<ExitCode> {
+    #[derive(Deserialize)]
+    struct Moved {
+        moved: u64,
+        discarded: u64,
+    }
+    let office = Office::of(global, &args.how.admin)?;
+    let path = format!("/api/v1/destinations/{}/move", segment(&args.from));
+    let posted = office.post(&path, &json!({ "to": args.to })).await;
+    let body = posted.with_context(|| format!("move {} {}", args.from, args.to))?;
+    args.how.tell(&body, |body| {
+        let Moved { moved, discarded } = understood(body)?;
+        let more = match discarded {
+            0 => String::new(),
+            count => format!("; {count} discarded, whose events went there already"),
+        };
+        Ok(format!(
+            "{moved} moved from {} to {}{more}",
+            args.from, args.to
+        ))
+    })
+}
+
+/// The receipt is for the file of whoever asked: it goes to standard output, as JSON.
+pub(super) async fn erase(global: &Global, args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let office = Office::of(global, &args.admin)?;
+    let whose = match &args.candidate {
+        Some(candidate) => json!({ "candidate": candidate }),
+        None => json!({ "subject": args.subject, "source": args.source }),
+    };
+    let body = office.post("/api/v1/erase", &whose).await?;
+    let receipt: Value = understood(&body)?;
+    say(serde_json::to_string_pretty(&receipt)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 impl How {

@@ -186,11 +186,10 @@ impl Desk<'_> {
 
 fn tell_stored(told: &Told) {
     say(format_args!("{} of {}", told.id, told.received_at));
-    tell(&told.explanation);
     if told.became.is_empty() {
-        say("\nIt went nowhere.");
+        say("It went nowhere.");
     } else {
-        say("\nWhat became of it:");
+        say("What became of it:");
     }
     for became in &told.became {
         let (destination, route, state) = (&became.destination, &became.route, &became.state);
@@ -204,6 +203,8 @@ fn tell_stored(told: &Told) {
             "  {destination} (by route {route}): {state} after {attempts}{why}"
         ));
     }
+    say("\nBy the relay.toml at hand:");
+    tell(&told.explanation);
     say("");
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod diff;
 mod event;
 mod explain;
 mod health;
@@ -66,6 +67,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell what would become of a body: each route with its clause, each request; nothing is sent
     Explain(explain::ExplainArgs),
+    /// Tell which deliveries another relay.toml would add, take away or change
+    Diff(diff::DiffArgs),
     /// Post a bundled sample or a file to the running relay
     Send(send::SendArgs),
     /// Run a receiver that prints what it gets and fails on demand
@@ -88,6 +91,10 @@ enum Command {
     Resume(act::LaneArgs),
     /// Send a delivery again that is delivered, dead or final otherwise
     Replay(act::ReplayArgs),
+    /// Move what waits for a destination that is gone from relay.toml to another
+    Move(act::MoveArgs),
+    /// Take away everything about a candidate or a subject, and print the receipt
+    Erase(act::EraseArgs),
     /// Have the running relay read its configuration again
     Reload(act::ReloadArgs),
     /// List the destinations that come ready made, or print one
@@ -116,6 +123,7 @@ pub fn main() -> ExitCode {
             Command::Serve => serve::run(global).await,
             Command::Check(args) => check::run(global, args).await,
             Command::Explain(args) => explain::run(global, &args).await,
+            Command::Diff(args) => diff::run(global, &args).await,
             Command::Send(args) => send::run(global, args).await,
             Command::Sink(args) => sink::run(args).await,
             Command::Demo(args) => demo::run(args).await,
@@ -127,6 +135,8 @@ pub fn main() -> ExitCode {
             Command::Pause(args) => act::lane(global, &args, "pause").await,
             Command::Resume(args) => act::lane(global, &args, "resume").await,
             Command::Replay(args) => act::replay(global, &args).await,
+            Command::Move(args) => act::move_backlog(global, &args).await,
+            Command::Erase(args) => act::erase(global, &args).await,
             Command::Reload(args) => act::reload(global, &args).await,
             Command::Presets(args) => presets::run(global, &args),
             Command::Schema(args) => Ok(schema::run(&args)),

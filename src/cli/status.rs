@@ -193,7 +193,9 @@ impl Destination {
             LaneState::Paused => ("paused", format!("relay resume {name}")),
             LaneState::Orphaned => (
                 "orphaned",
-                format!("put it back into relay.toml, or was = \"{name}\" at its successor"),
+                format!(
+                    "put it back, or was = \"{name}\" at its successor, or: relay move {name} TO"
+                ),
             ),
         };
         let waiting = self.count(State::Waiting);

@@ -42,6 +42,7 @@ Commands:
   serve        Run the relay (the default)
   check        Check a configuration without starting anything
   explain      Tell what would become of a body: each route with its clause, each request; nothing is sent
+  diff         Tell which deliveries another relay.toml would add, take away or change
   send         Post a bundled sample or a file to the running relay
   sink         Run a receiver that prints what it gets and fails on demand
   demo         Show the whole relay at work on this machine, with receivers that fail
@@ -53,6 +54,8 @@ Commands:
   pause        Hold a destination back; it lasts over restarts
   resume       Let a destination go on, paused, open or blocked
   replay       Send a delivery again that is delivered, dead or final otherwise
+  move         Move what waits for a destination that is gone from relay.toml to another
+  erase        Take away everything about a candidate or a subject, and print the receipt
   reload       Have the running relay read its configuration again
   presets      List the destinations that come ready made, or print one
   schema       Print the JSON Schema of relay.toml, for editors
@@ -86,6 +89,9 @@ fn every_command_explains_itself() {
         "pause",
         "resume",
         "replay",
+        "move",
+        "erase",
+        "diff",
         "reload",
         "completions",
     ] {

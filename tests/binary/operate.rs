@@ -404,3 +404,77 @@ async fn tail_goes_on_after_a_reload_and_after_a_restart() {
             .all(|line| line.is_empty())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_s_backlog_is_moved_by_name() {
+    let scene = Scene::start().await;
+    scene.post("s-1", 1).await;
+    scene.process.until_it_says("lane is blocked");
+    let config = std::fs::read_to_string(scene.folder.file("relay.toml")).unwrap();
+    let (before, after) = config.split_once("[destinations.ats]").unwrap();
+    let (_, routes) = after.split_once("[[routes]]").unwrap();
+    let gone = format!("{before}[[routes]]{routes}").replace("[\"app\", \"ats\"]", "[\"app\"]");
+    scene.folder.write("relay.toml", &gone);
+    let (code, text) = scene.asked(&["reload"]);
+    assert_eq!(code, 0, "{text}");
+    let (_, text) = scene.asked(&["status"]);
+    assert!(
+        text.contains("way out: put it back") && text.contains("relay move ats TO"),
+        "{text}"
+    );
+    let (code, text) = scene.asked(&["move", "ats", "app"]);
+    let words = "0 moved from ats to app; 1 discarded, whose events went there already\n";
+    assert_eq!((code, text.as_str()), (0, words));
+    let (code, text) = scene.asked(&["move", "app", "ats"]);
+    assert!(
+        code == 1 && text.contains("only an orphan's backlog is moved"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_erased_with_a_receipt() {
+    let scene = Scene::start().await;
+    scene.post("s-1", 1).await;
+    scene.process.until_it_says("lane is blocked");
+    let (code, text) = scene.asked(&["erase", "--candidate", "c-1"]);
+    assert_eq!(code, 0, "{text}");
+    let receipt: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&receipt["subjects"], &receipt["events"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(receipt["sent_to"].as_array().unwrap().len(), 2);
+    let (_, text) = scene.asked(&["events"]);
+    assert!(!text.contains("evt_"), "{text}");
+    let (code, _) = scene.asked(&["erase"]);
+    assert_eq!(code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn diff_tells_which_deliveries_another_file_would_change() {
+    let scene = Scene::start().await;
+    let low = scene.post("s-1", 1).await;
+    let high = scene.post("s-2", 9).await;
+    let config = std::fs::read_to_string(scene.folder.file("relay.toml")).unwrap();
+    scene.folder.write(
+        "new.toml",
+        &config.replace("[[routes]]", "[[routes]]\nwhen = \"result.score >= 5.0\""),
+    );
+    let (code, text) = scene.asked(&["diff", "new.toml"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains(&format!("- app  {low} interview.submitted\n- ats  {low}")),
+        "{text}"
+    );
+    assert!(!text.contains(&high), "{text}");
+    assert!(
+        text.ends_with("2 events compared: 0 deliveries appear, 2 vanish, 0 change\n"),
+        "{text}"
+    );
+    let told = scene.json(&["diff", "new.toml", "--last", "1h"]);
+    assert_eq!(told["differences"][0]["kind"], "vanishes");
+    scene.folder.write("bad.toml", "[serverr]\n");
+    let (code, text) = scene.asked(&["diff", "bad.toml"]);
+    assert!(code == 78 && text.contains("did you mean"), "{text}");
+}

@@ -138,6 +138,8 @@ impl Process {
     /// Waits until it ends by itself.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
+        // The log ends when its reader has seen the end of it.
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
         (status, self.said())
     }
 }
