@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{BAD_CONFIGURATION, Global, say};
+use super::client::Office;
+use super::{BAD_CONFIGURATION, Global, running, say};
 use crate::app::{self, Look, Ready, rehearse};
 use crate::config::{Finding, Secrets};
 
@@ -24,7 +25,8 @@ pub(super) struct CheckArgs {
     /// Take warnings for errors: exit 78 if there is one
     #[arg(long)]
     deny_warnings: bool,
-    /// Look at hosts, certificates and the store too, and ask Slack whether it knows a bot; nothing is delivered
+    /// Look at hosts, certificates, the store and the running relay too, and ask Slack whether it knows a bot;
+    /// nothing is delivered
     #[arg(long, conflicts_with = "no_secrets")]
     online: bool,
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -106,9 +108,13 @@ impl Checked {
             count(rules.routes.iter().count(), "route"),
             count(rehearsal.rendered, "message"),
         );
-        let warnings = ready.warnings.iter().cloned();
+        let mut findings = ready.warnings.clone();
+        findings.extend(rehearsal.findings);
+        if online && let Ok(office) = Office::meant_by(&ready.config) {
+            findings.extend(running::doubts(ready, &office).await);
+        }
         Self {
-            findings: warnings.chain(rehearsal.findings).collect(),
+            findings,
             done,
             tests_passed: rehearsal.passed,
             online: if online {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Global;
-use crate::config::{self, Finding, Secrets};
+use crate::config::{self, Config, Finding, Secrets};
 use crate::transport::{
     Answer, Connection, Failure, Incoming, NetworkTransport, Outgoing, Transport as _,
 };
@@ -105,6 +105,15 @@ impl Office {
         let token = args.token.clone();
         let token = token.or_else(environment).or_else(in_file);
         Ok(Self { admin, token })
+    }
+
+    /// The relay that a configuration is for.
+    pub(super) fn meant_by(config: &Config) -> anyhow::Result<Self> {
+        let token = config.admin.token.as_ref();
+        Ok(Self {
+            admin: url_of(config.admin.listen)?,
+            token: token.map(|token| token.expose().to_owned()),
+        })
     }
 
     /// The body of what is at `path`.

@@ -12,6 +12,7 @@ mod health;
 mod lists;
 mod logging;
 mod presets;
+mod running;
 mod schema;
 mod send;
 mod serve;

@@ -478,3 +478,34 @@ async fn diff_tells_which_deliveries_another_file_would_change() {
     let (code, text) = scene.asked(&["diff", "bad.toml"]);
     assert!(code == 78 && text.contains("did you mean"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_online_tells_what_the_running_relay_would_leave_behind() {
+    let scene = Scene::start().await;
+    scene.post("s-1", 1).await;
+    scene.process.until_it_says("lane is blocked");
+    let config = std::fs::read_to_string(scene.folder.file("relay.toml")).unwrap();
+    let admin = format!("[admin]\nlisten = \"{}\"\n", scene.process.admin);
+    let config = config.replace("[admin]\n", &admin);
+    let renamed = config
+        .replace("destinations.ats", "destinations.hr")
+        .replace("\"ats\"", "\"hr\"");
+    let renamed = renamed.replace("sources.jobmojito", "sources.interviews");
+    scene.folder.write("new.toml", &renamed);
+    let (_, text) = run(scene.folder.path(), &["check", "new.toml", "--online"]);
+    assert!(
+        text.contains("1 waiting for \"ats\", which is not in this file"),
+        "{text}"
+    );
+    assert!(
+        text.contains("write was = \"ats\" at its successor"),
+        "{text}"
+    );
+    assert!(text.contains("each of its subjects starts anew"), "{text}");
+    scene.folder.write(
+        "new.toml",
+        &renamed.replace("[destinations.hr]", "[destinations.hr]\nwas = \"ats\""),
+    );
+    let (_, text) = run(scene.folder.path(), &["check", "new.toml", "--online"]);
+    assert!(!text.contains("waiting for"), "{text}");
+}
