@@ -151,7 +151,7 @@ pub(super) async fn move_backlog(global: &Global, args: &MoveArgs) -> anyhow::Re
         let Moved { moved, discarded } = understood(body)?;
         let more = match discarded {
             0 => String::new(),
-            count => format!("; {count} discarded, whose events went there already"),
+            count => format!("; {count} discarded: they, or a newer revision, went there already"),
         };
         Ok(format!(
             "{moved} moved from {} to {}{more}",

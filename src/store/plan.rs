@@ -267,7 +267,7 @@ pub struct Move {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     pub deliveries: u64,
-    /// Their events have a delivery to the other destination already.
+    /// Their events have a delivery to the other destination already, or a newer revision was sent there.
     pub discarded: u64,
     pub receipts_after: i64,
     /// There is more to move.

@@ -423,7 +423,8 @@ async fn an_orphan_s_backlog_is_moved_by_name() {
         "{text}"
     );
     let (code, text) = scene.asked(&["move", "ats", "app"]);
-    let words = "0 moved from ats to app; 1 discarded, whose events went there already\n";
+    let words =
+        "0 moved from ats to app; 1 discarded: they, or a newer revision, went there already\n";
     assert_eq!((code, text.as_str()), (0, words));
     let (code, text) = scene.asked(&["move", "app", "ats"]);
     assert!(

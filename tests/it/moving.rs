@@ -106,6 +106,29 @@ async fn an_orphan_is_seen_and_moved_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_older_revision_is_not_moved_behind_a_newer_one_that_was_sent() {
+    let mut relay = backlog(2).await;
+    relay.reload(&renamed("")).await.expect("a sound file");
+    relay.post("jobmojito", submitted("s-0", 2.0)).await;
+    relay.ended(State::Delivered, 1).await;
+    let to_new = json!({ "to": "new" }).to_string();
+    let moved = relay.ask("/api/v1/destinations/old/move", to_new).await;
+    assert_eq!(
+        moved.json(),
+        json!({"from": "old", "to": "new", "moved": 1, "discarded": 1})
+    );
+    relay.ended(State::Delivered, 2).await;
+    let seen = relay.receivers.seen();
+    let sent: Vec<Value> = seen.iter().map(|one| one.json()["id"].clone()).collect();
+    assert_eq!(sent, ["s-0", "s-1"]);
+    let discarded = relay.get("/api/v1/deliveries?state=discarded").await.json();
+    assert_eq!(
+        discarded["items"][0]["last_error"],
+        "not moved: revision 2 was sent to new already"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_is_waited_for_and_sent_once() {
     let mut relay = TestRelay::start(&CONFIG.replace("paused = true", "")).await;
     let gate = relay.receivers.hold();

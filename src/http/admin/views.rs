@@ -211,7 +211,7 @@ pub(super) struct MovedView {
     pub(super) to: Name,
     /// Deliveries that wait for the other destination now
     pub(super) moved: u64,
-    /// Deliveries of events that the other destination has already
+    /// Deliveries whose event, or a newer revision of it, the other destination has already
     pub(super) discarded: u64,
 }
 

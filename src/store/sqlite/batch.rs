@@ -17,6 +17,8 @@ pub(super) struct Memory {
     next_seq: i64,
     next_subject: i64,
     tally: HashMap<(i64, u8), i64>,
+    /// When sources were heard since the last commit.
+    heard: HashMap<i64, i64>,
     waiting: i64,
     /// Some subject was erased.
     erased: bool,
@@ -48,6 +50,7 @@ impl Memory {
             next_seq: next("event", "event_floor")?,
             next_subject: next("subject", "subject_floor")?,
             tally: HashMap::new(),
+            heard: HashMap::new(),
             waiting: conn.query_row(
                 "SELECT coalesce(sum(count), 0) FROM tally WHERE state = ?1",
                 [rows::state_code(State::Waiting)],
@@ -57,8 +60,8 @@ impl Memory {
         })
     }
 
-    /// Writes the counts that changed, as the last thing before a commit; answers how many deliveries
-    /// wait once it is committed.
+    /// Writes the counts that changed and who was heard, as the last thing before a commit; answers how many
+    /// deliveries wait once it is committed.
     pub(super) fn flush(&mut self, conn: &Connection) -> Result<i64, Fault> {
         let mut waiting = self.waiting;
         for ((destination, state), delta) in self.tally.drain().filter(|(_, delta)| *delta != 0) {
@@ -71,6 +74,13 @@ impl Memory {
                 waiting += delta;
             }
         }
+        for (source, at) in self.heard.drain() {
+            conn.prepare_cached(
+                "INSERT INTO heard (source, at) VALUES (?1, ?2)
+                 ON CONFLICT (source) DO UPDATE SET at = max(at, excluded.at)",
+            )?
+            .execute([source, at])?;
+        }
         Ok(waiting)
     }
 
@@ -82,6 +92,7 @@ impl Memory {
     pub(super) fn rolled_back(&mut self) {
         self.names.clear();
         self.tally.clear();
+        self.heard.clear();
     }
 
     pub(super) fn waiting(&self) -> i64 {
@@ -162,6 +173,12 @@ impl<'a> Batch<'a> {
             .execute(params![seq, number, rows::state_code(to), reason])?;
         self.count_moved(destination, from, to);
         Ok(())
+    }
+
+    /// An event of a source was received at this time, in milliseconds.
+    pub(super) fn hear(&mut self, source: i64, at: i64) {
+        let heard = self.memory.heard.entry(source).or_insert(at);
+        *heard = at.max(*heard);
     }
 
     /// Counts a delivery that came into being.

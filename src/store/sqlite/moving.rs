@@ -4,7 +4,8 @@ use rusqlite::params;
 
 use super::batch::Batch;
 use super::fault::Fault;
-use crate::model::{EventId, State};
+use super::settle::{self, Row};
+use crate::model::{EventId, Name, State};
 use crate::store::{Move, Moved};
 
 /// Subjects whose receipts move in one step.
@@ -19,9 +20,14 @@ pub(super) fn step(batch: &mut Batch<'_>, what: &Move) -> Result<Moved, Fault> {
     };
     let waiting = waiting(batch, from, what)?;
     moved.more = waiting.len() == what.limit;
-    for (seq, number) in waiting {
-        if has_one(batch, seq, to)? {
-            discard(batch, (seq, number), from, what)?;
+    for row in waiting {
+        let there = Row {
+            destination: to,
+            ..row
+        };
+        if let Some(reason) = objection(batch, &there, &what.to)? {
+            let states = (State::Waiting, State::Discarded);
+            batch.end((row.seq, row.number), from, states, &reason)?;
             moved.discarded += 1;
         } else {
             batch
@@ -29,7 +35,7 @@ pub(super) fn step(batch: &mut Batch<'_>, what: &Move) -> Result<Moved, Fault> {
                 .prepare_cached(
                     "UPDATE delivery SET destination = ?3 WHERE event_seq = ?1 AND number = ?2",
                 )?
-                .execute(params![seq, number, to])?;
+                .execute(params![row.seq, row.number, to])?;
             batch.count_gone(from, State::Waiting);
             batch.count_new(to, State::Waiting);
             moved.deliveries += 1;
@@ -39,12 +45,12 @@ pub(super) fn step(batch: &mut Batch<'_>, what: &Move) -> Result<Moved, Fault> {
     Ok(moved)
 }
 
-pub(super) const WAITING: &str = "SELECT d.event_seq, d.number, e.id FROM delivery AS d \
-     CROSS JOIN event AS e ON e.seq = d.event_seq \
+pub(super) const WAITING: &str = "SELECT d.event_seq, d.number, e.id, d.subject, e.revision \
+     FROM delivery AS d CROSS JOIN event AS e ON e.seq = d.event_seq \
      WHERE d.state = 0 AND d.destination = ?1 ORDER BY d.due_at, d.event_seq, d.number";
 
 /// What may move now: all but what is under way.
-fn waiting(batch: &Batch<'_>, from: i64, what: &Move) -> Result<Vec<(i64, u16)>, Fault> {
+fn waiting(batch: &Batch<'_>, from: i64, what: &Move) -> Result<Vec<Row>, Fault> {
     let mut statement = batch.conn.prepare_cached(WAITING)?;
     let mut found = statement.query([from])?;
     let mut waiting = Vec::new();
@@ -52,7 +58,14 @@ fn waiting(batch: &Batch<'_>, from: i64, what: &Move) -> Result<Vec<(i64, u16)>,
         let number: u16 = row.get(1)?;
         let id = EventId::from_bytes(row.get(2)?).delivery(number);
         if !what.except.contains(&id) {
-            waiting.push((row.get(0)?, number));
+            waiting.push(Row {
+                seq: row.get(0)?,
+                number,
+                destination: from,
+                subject: row.get(3)?,
+                revision: row.get(4)?,
+                state: State::Waiting,
+            });
         }
         if waiting.len() == what.limit {
             break;
@@ -61,23 +74,18 @@ fn waiting(batch: &Batch<'_>, from: i64, what: &Move) -> Result<Vec<(i64, u16)>,
     Ok(waiting)
 }
 
-/// One event reaches one destination at most once.
-fn has_one(batch: &Batch<'_>, seq: i64, to: i64) -> Result<bool, Fault> {
-    let mut statement = batch
+/// What speaks against a delivery at its new place: one event reaches one destination at most once, and an
+/// older revision never after a newer one.
+fn objection(batch: &Batch<'_>, row: &Row, to: &Name) -> Result<Option<String>, Fault> {
+    let mut own = batch
         .conn
         .prepare_cached("SELECT 1 FROM delivery WHERE event_seq = ?1 AND destination = ?2")?;
-    Ok(statement.exists([seq, to])?)
-}
-
-fn discard(
-    batch: &mut Batch<'_>,
-    (seq, number): (i64, u16),
-    from: i64,
-    what: &Move,
-) -> Result<(), Fault> {
-    let reason = format!("not moved: the event has a delivery to {} already", what.to);
-    let states = (State::Waiting, State::Discarded);
-    batch.end((seq, number), from, states, &reason)
+    if own.exists([row.seq, row.destination])? {
+        let reason = format!("not moved: the event has a delivery to {to} already");
+        return Ok(Some(reason));
+    }
+    let newer = settle::newer_sent(batch.conn, row)?;
+    Ok(newer.map(|sent| format!("not moved: revision {sent} was sent to {to} already")))
 }
 
 /// What the old destination gave back is found under the new name, unless that has something of its own.

@@ -1,6 +1,6 @@
 //! Putting a final delivery back to waiting.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::accept::MOST_DELIVERIES;
 use super::batch::Batch;
@@ -84,14 +84,8 @@ fn refusal(batch: &Batch<'_>, row: &Row, how: Replay) -> Result<Option<Replayed>
     if how.force {
         return Ok(None);
     }
-    let sent: Option<u32> = batch
-        .conn
-        .prepare_cached("SELECT revision FROM receipt WHERE subject = ?1 AND destination = ?2")?
-        .query_row(params![row.subject, row.destination], |found| found.get(0))
-        .optional()?;
-    Ok(sent
-        .filter(|sent| *sent > row.revision)
-        .map(|sent| Replayed::Older { sent }))
+    let newer = settle::newer_sent(batch.conn, row)?;
+    Ok(newer.map(|sent| Replayed::Older { sent }))
 }
 
 /// A `webhook-id` that no delivery of the event has or had: real numbers end below 32768, and ids of

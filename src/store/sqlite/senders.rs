@@ -15,19 +15,13 @@ const MOST: i64 = 10_000;
 
 /// Notes an event that is being accepted.
 pub(super) fn note(
-    batch: &Batch<'_>,
+    batch: &mut Batch<'_>,
     event: &Event,
     source: i64,
     subject: Option<i64>,
 ) -> Result<(), Fault> {
     let at = event.received_at.as_millisecond();
-    batch
-        .conn
-        .prepare_cached(
-            "INSERT INTO heard (source, at) VALUES (?1, ?2)
-             ON CONFLICT (source) DO UPDATE SET at = max(at, excluded.at)",
-        )?
-        .execute([source, at])?;
+    batch.hear(source, at);
     match (subject, event.event_type.stage()) {
         (Some(subject), Stage::Collected) => {
             batch

@@ -196,6 +196,15 @@ pub(super) fn newer_delivery(
     Ok(None)
 }
 
+/// The newest revision that the destination of a delivery took, where that is newer than the delivery's own.
+pub(super) fn newer_sent(conn: &Connection, row: &Row) -> Result<Option<u32>, Fault> {
+    let sent: Option<u32> = conn
+        .prepare_cached("SELECT revision FROM receipt WHERE subject = ?1 AND destination = ?2")?
+        .query_row(params![row.subject, row.destination], |found| found.get(0))
+        .optional()?;
+    Ok(sent.filter(|sent| *sent > row.revision))
+}
+
 /// Remembers the newest revision that a destination took. An answer without a receipt leaves the one
 /// that is known: the note is still there.
 fn keep_receipt(conn: &Connection, row: &Row, receipt: Option<&Receipt>) -> Result<(), Fault> {
