@@ -143,6 +143,7 @@ pub fn open_store(
     let options = SqliteOptions {
         path: path.clone(),
         key,
+        seals: settings.encrypt.clone(),
         clock,
         on_commit: Some(Arc::new(on_commit)),
     };

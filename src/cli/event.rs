@@ -39,6 +39,7 @@ pub(super) async fn run(global: &Global, args: &EventArgs) -> anyhow::Result<Exi
         say("");
         match &event.payload {
             Some(payload) => say(plain(payload.get())),
+            None if event.payload_error.is_some() => {}
             None => say("Its body is not kept any more."),
         }
     }
@@ -54,6 +55,9 @@ fn tell(event: &StoredEvent) {
     line("subject", &or_none(&event.subject));
     line("candidate", &or_none(&event.candidate));
     line("received", &second(event.received_at));
+    if let Some(error) = &event.payload_error {
+        line("payload", error);
+    }
     for error in &event.route_errors {
         line(
             "route",

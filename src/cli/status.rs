@@ -13,6 +13,7 @@ use super::table::{Table, between, plain};
 use super::{Global, say};
 use crate::app;
 use crate::model::{LaneState, State, after};
+use crate::store::Sealing;
 
 /// A healthy destination whose oldest delivery has been due for so long is worth a word.
 const LATE: Duration = Duration::from_mins(5);
@@ -36,6 +37,14 @@ struct Status {
     counts: BTreeMap<State, u64>,
     sources: Vec<Source>,
     destinations: Vec<Destination>,
+    encryption: Option<Encryption>,
+}
+
+#[derive(Deserialize)]
+struct Encryption {
+    key: Option<String>,
+    resealing: bool,
+    left: u64,
 }
 
 #[derive(Deserialize)]
@@ -155,12 +164,33 @@ impl Status {
             some => some.join(", "),
         };
         say(format_args!("\ndeliveries: {all}"));
+        if let Some(encryption) = &self.encryption {
+            say(plain(&encryption.line()));
+        }
         say(format_args!(
             "relay {} at {admin}, configuration {hash}, generation {}, in force for {}",
             plain(&self.version),
             self.config.generation,
             between(self.loaded_at, now)
         ));
+    }
+}
+
+impl Encryption {
+    fn line(&self) -> String {
+        let stands = match &self.key {
+            Some(key) => format!("payloads are encrypted by key {key}"),
+            None => "the encryption of payloads is being taken off".to_owned(),
+        };
+        if !self.resealing {
+            return format!("{stands}, all of them");
+        }
+        let left = if self.left >= Sealing::MOST {
+            format!("{} or more", Sealing::MOST)
+        } else {
+            self.left.to_string()
+        };
+        format!("{stands}; {left} older ones are left to go through: keep every key")
     }
 }
 
@@ -292,6 +322,37 @@ mod tests {
                 "ats is paused for 2 h 5 min, with 12 waiting: paused = true in relay.toml",
                 "  way out: take `paused = true` out of relay.toml",
             ],
+        );
+    }
+
+    #[test]
+    fn how_far_a_rotation_is() {
+        let check = |key: Option<&str>, resealing: bool, left: u64, line: &str| {
+            let key = key.map(str::to_owned);
+            let encryption = Encryption {
+                key,
+                resealing,
+                left,
+            };
+            assert_eq!(encryption.line(), line);
+        };
+        check(
+            Some("3f"),
+            false,
+            0,
+            "payloads are encrypted by key 3f, all of them",
+        );
+        check(
+            Some("3f"),
+            true,
+            10_000,
+            "payloads are encrypted by key 3f; 10000 or more older ones are left to go through: keep every key",
+        );
+        check(
+            None,
+            true,
+            7,
+            "the encryption of payloads is being taken off; 7 older ones are left to go through: keep every key",
         );
     }
 

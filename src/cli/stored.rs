@@ -30,6 +30,8 @@ pub(super) struct StoredEvent {
     #[serde(default)]
     pub(super) payload: Option<Box<RawValue>>,
     #[serde(default)]
+    pub(super) payload_error: Option<String>,
+    #[serde(default)]
     pub(super) deliveries: Vec<StoredDelivery>,
     #[serde(default)]
     pub(super) revisions: Vec<StoredRevision>,
@@ -135,6 +137,9 @@ impl StoredEvent {
     /// The body as it was received.
     pub(super) fn payload(&self) -> anyhow::Result<Bytes> {
         let kept = self.payload.as_ref().map(|raw| raw.get().to_owned().into());
+        if let Some(error) = &self.payload_error {
+            anyhow::bail!("{}: {error}", self.id);
+        }
         kept.with_context(|| format!("what {} said is not kept any more", self.id))
     }
 

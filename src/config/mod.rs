@@ -4,6 +4,7 @@
 mod alone;
 mod cross;
 mod destinations;
+mod encrypt;
 mod environment;
 mod finding;
 mod form;

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::Secrets;
 use super::form;
@@ -12,6 +13,7 @@ use super::locate::index;
 use super::reading::{Reading, Table};
 use super::schema::SECRET;
 use crate::model::Secret;
+use crate::store::KEY_BYTES;
 
 const FORMS: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\" }";
 
@@ -26,6 +28,8 @@ pub(super) enum Kind {
     Key,
     /// Standard Webhooks: base64, usually after `whsec_`.
     Webhook,
+    /// 32 bytes that payloads are sealed by, in base64 or hex.
+    Seal,
     /// An http or https URL.
     Url,
     /// A proxy's URL.
@@ -38,6 +42,7 @@ impl Kind {
             Self::Token | Self::Key => "placeholder",
             Self::Basic => "user:placeholder",
             Self::Webhook => "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            Self::Seal => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             Self::Url => "https://secret.invalid/",
             Self::Proxy => "http://secret.invalid:3128",
         }
@@ -57,10 +62,20 @@ impl Kind {
                 let sound = STANDARD.decode(key).is_ok_and(|key| !key.is_empty());
                 (!sound).then_some("does not hold base64, with or without whsec_ before it")
             }
+            Self::Seal => seal_key(value)
+                .is_none()
+                .then_some("does not hold 32 bytes in base64 or hex"),
             Self::Url => url_fault(value, &["http", "https"]),
             Self::Proxy => url_fault(value, &["http", "https", "socks5", "socks5h"]),
         }
     }
+}
+
+/// The key that a text holds. No text of 64 hex digits is 32 bytes in base64.
+pub(super) fn seal_key(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let bytes = hex::decode(text).or_else(|_| STANDARD.decode(text)).ok()?;
+    let bytes = Zeroizing::new(bytes);
+    Some(Zeroizing::new(bytes.as_slice().try_into().ok()?))
 }
 
 fn url_fault(value: &str, schemes: &[&str]) -> Option<&'static str> {
@@ -196,6 +211,9 @@ impl<'a> Reading<'a> {
         if let Some(fault) = fault {
             let hint = match kind {
                 Kind::Webhook => "write whsec_ and the base64 of 24 or more random bytes",
+                Kind::Seal => {
+                    "make one with `openssl rand -base64 32`, and keep it apart from the store and its backups"
+                }
                 Kind::Basic => "write the user, a colon and the password",
                 Kind::Url | Kind::Proxy => "a URL looks like https://host/path",
                 Kind::Token | Kind::Key => "put the secret, and nothing else, there",
@@ -222,6 +240,7 @@ mod tests {
             Kind::Basic,
             Kind::Key,
             Kind::Webhook,
+            Kind::Seal,
             Kind::Url,
             Kind::Proxy,
         ] {
@@ -230,11 +249,28 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_the_same_in_base64_and_in_hex() {
+        let base64 = seal_key("q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=").expect("a key");
+        assert_eq!(*base64, [0xab; 32]);
+        assert_eq!(*seal_key(&"ab".repeat(32)).expect("a key"), *base64);
+        assert_eq!(*seal_key(&"AB".repeat(32)).expect("a key"), *base64);
+    }
+
+    #[test]
     fn a_malformed_secret_is_refused() {
         assert!(Kind::Token.fault("two\nlines").is_some());
         assert!(Kind::Token.fault(" outer").is_some());
         assert!(Kind::Basic.fault("password-only").is_some());
         assert!(Kind::Webhook.fault("whsec_not base64").is_some());
+        for text in [
+            "AAAA",
+            "0123456789abcdef",
+            "not base64",
+            &"0".repeat(63),
+            &"z".repeat(64),
+        ] {
+            assert!(Kind::Seal.fault(text).is_some(), "{text}");
+        }
         assert!(Kind::Url.fault("ftp://host/").is_some());
         assert!(Kind::Url.fault("not a url").is_some());
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::form::{self, ADDRESS, COUNT, DURATION, NETWORK, SIZE};
 use super::reading::Table;
-use super::schema;
 use super::secret::Kind;
+use super::{encrypt, schema};
 use crate::http::{AdminSettings, ServerSettings, TlsFiles};
+use crate::store::Keyring;
 
 /// `[store]`: where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct StoreSettings {
     pub url: StoreUrl,
     /// Deliveries waiting, over all destinations; above it new events are refused with 503.
     pub max_waiting: u64,
+    /// What payloads are sealed by.
+    pub encrypt: Keyring,
 }
 
 /// Which store.
@@ -140,9 +143,11 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
 pub(super) fn store(table: &Table<'_>) -> Option<StoreSettings> {
     let url = store_url(table);
     let max_waiting = table.leaf("max_waiting", COUNT);
+    let encrypt = encrypt::encrypt(table);
     Some(StoreSettings {
         url: url?,
         max_waiting: max_waiting?.get().into(),
+        encrypt: encrypt?,
     })
 }
 

@@ -78,6 +78,8 @@ impl Attempt {
     pub(super) async fn run(mut self) {
         let (recorded, store_failed) = match self.load().await {
             Ok(None) => (None, false),
+            // Lost for good: waiting would hold up what comes after it, and bring nothing.
+            Err(StoreError::Payload(reason)) => (self.give_up(reason).await, false),
             Err(error) => {
                 tracing::warn!(delivery = %self.id(), %error, "delivery could not be read from the store");
                 (None, true)
@@ -144,8 +146,22 @@ impl Attempt {
         let gone = work.receipt.clone().filter(|_| gone);
         let settled = self.settle(attempt, outcome.clone(), gone).await?;
         let verdict = judgement.map(|judgement| judgement.verdict);
-        let attempted = self.told(work, sent.as_ref(), verdict, (&outcome, settled.state));
+        let attempted = self.told(
+            Some(work),
+            sent.as_ref(),
+            verdict,
+            (&outcome, settled.state),
+        );
         trace(&mut span, &attempted);
+        Some((outcome, attempted))
+    }
+
+    /// Ends a delivery that cannot be made; nothing was sent.
+    async fn give_up(&self, reason: String) -> Option<(Outcome, Attempted)> {
+        tracing::error!(delivery = %self.id(), reason, "a delivery is dead: its payload is lost");
+        let outcome = Outcome::Dead { reason };
+        let settled = self.settle(None, outcome.clone(), None).await?;
+        let attempted = self.told(None, None, None, (&outcome, settled.state));
         Some((outcome, attempted))
     }
 
@@ -268,7 +284,7 @@ impl Attempt {
     /// What is to be told of it.
     fn told(
         &self,
-        work: &Work,
+        work: Option<&Work>,
         sent: Option<&Sent>,
         verdict: Option<Verdict>,
         end: (&Outcome, State),
@@ -282,7 +298,7 @@ impl Attempt {
         };
         Attempted {
             at: self.at,
-            event: work.event.id,
+            event: self.id().event,
             delivery: self.id(),
             destination: self.destination.name().clone(),
             attempt: self.entry.waiting.budget.tries.saturating_add(1),
@@ -294,7 +310,9 @@ impl Attempt {
             state,
             due_at: due_at.filter(|_| state == State::Waiting),
             reason,
-            end_to_end: (state == State::Delivered).then(|| after(work.event.received_at, now)),
+            end_to_end: work
+                .filter(|_| state == State::Delivered)
+                .map(|work| after(work.event.received_at, now)),
         }
     }
 }

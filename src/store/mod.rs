@@ -5,6 +5,7 @@ mod erase;
 mod keep;
 mod plan;
 mod query;
+mod seal;
 mod senders;
 pub mod sqlite;
 
@@ -16,6 +17,7 @@ pub use plan::{
     Skipped, Unconfirmed, Waiting, Work,
 };
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
+pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Sealing};
 pub use senders::{Heard, Listen};
 
 use async_trait::async_trait;
@@ -122,6 +124,12 @@ pub trait Store: Send + Sync {
     /// What each of these sources was last heard of, in their order.
     async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError>;
 
+    /// One step of sealing again what is plain, or sealed by a key that is not the first any more.
+    async fn reseal(&self) -> Result<Resealed, StoreError>;
+
+    /// How payloads are sealed; None where none is, nor was.
+    async fn sealing(&self) -> Result<Option<Sealing>, StoreError>;
+
     /// Proves that a write would succeed now.
     async fn ready(&self) -> Result<(), StoreError>;
 
@@ -138,6 +146,15 @@ pub enum StoreError {
     /// The store's content is damaged or not what this version wrote.
     #[error("the store cannot be trusted: {0}")]
     Corrupt(String),
+    /// One payload is lost, and nothing else: asking again would not bring it back.
+    #[error("{0}")]
+    Payload(String),
+    /// Payloads that may wait could not be opened.
+    #[error(
+        "payloads in the store are sealed by a key that is not in store.encrypt.keys (fingerprint {missing}; \
+         configured: {configured}); put that key into the list, after the first, until the log says that it can go"
+    )]
+    KeyMissing { missing: String, configured: String },
     /// Written by a newer version of the relay.
     #[error(
         "the store has schema {found}, this relay knows schemas up to {known}; start the newer relay that wrote it"

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::SealError;
 use crate::model::{Cursor, Delivery, DeliveryId, Event, EventId, EventType, Name, State};
 
 /// Which events to list. Every part that is set must hold.
@@ -58,6 +59,8 @@ impl DeliveryFilter {
 #[derive(Clone, Debug)]
 pub struct EventDetail {
     pub event: Event,
+    /// Why there is no payload although it is kept.
+    pub lost: Option<SealError>,
     /// None once retention or erasure took it.
     pub payload: Option<Bytes>,
     /// With attempts.

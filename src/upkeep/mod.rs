@@ -1,8 +1,9 @@
 //! What is done beside the traffic, step by step, so that it never stalls it: retention, the health of
-//! senders, and erasure on request.
+//! senders, payloads under another key, and erasure on request.
 
 mod erasure;
 mod moving;
+mod resealing;
 mod retention;
 mod senders;
 
@@ -65,6 +66,8 @@ impl Upkeep {
         let mut known = senders::Known::new();
         let mut step_at = self.clock.now();
         let mut look_at = plus(step_at, LOOK);
+        let mut resealing = resealing::Resealing::default();
+        let mut reseal_at = Some(step_at);
         loop {
             self.move_renamed(&mut moved).await;
             if self.clock.now() >= step_at {
@@ -75,10 +78,16 @@ impl Upkeep {
                 self.senders.watch(&mut known).await;
                 look_at = plus(self.clock.now(), LOOK);
             }
+            if reseal_at.is_some_and(|at| self.clock.now() >= at) {
+                let pause = self.reseal(&mut resealing).await;
+                reseal_at = pause.map(|pause| plus(self.clock.now(), pause));
+            }
+            let next = step_at.min(look_at);
+            let next = reseal_at.map_or(next, |at| at.min(next));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.renamed.changed.notified() => {}
-                () = self.clock.idle_until(step_at.min(look_at)) => {}
+                () = self.clock.idle_until(next) => {}
             }
         }
     }
@@ -93,6 +102,18 @@ impl Upkeep {
             Err(error) => {
                 tracing::warn!(%error, "upkeep waits for the store");
                 ROUND
+            }
+        }
+    }
+
+    /// One step of sealing again; how long it is until the next, if there is one.
+    async fn reseal(&self, resealing: &mut resealing::Resealing) -> Option<Duration> {
+        match resealing.step(&*self.store).await {
+            Ok(true) => None,
+            Ok(false) => Some(STEP),
+            Err(error) => {
+                tracing::warn!(%error, "sealing again waits for the store");
+                Some(ROUND)
             }
         }
     }

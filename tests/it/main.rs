@@ -29,6 +29,7 @@ mod online;
 mod peers;
 mod presets;
 mod retention;
+mod sealing;
 mod senders;
 mod server;
 mod settling;

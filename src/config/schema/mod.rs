@@ -58,6 +58,7 @@ pub static SERVER_TLS: Lazy = Lazy::new(|| Section::of::<server::ServerTls>("ser
 pub static ADMIN: Lazy = Lazy::new(|| Section::of::<server::Admin>("admin", &[]));
 pub static STORE: Lazy = Lazy::new(|| Section::of::<server::Store>("store", &[]));
 pub static KEEP: Lazy = Lazy::new(|| Section::of::<server::Keep>("store.keep", &[]));
+pub static ENCRYPT: Lazy = Lazy::new(|| Section::of::<server::Encrypt>("store.encrypt", &[]));
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
 pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
 pub static SOURCE: Lazy = Lazy::new(|| {
@@ -109,6 +110,7 @@ pub static SECTIONS: &[&Lazy] = &[
     &ADMIN,
     &STORE,
     &KEEP,
+    &ENCRYPT,
     &LOG,
     &RELOAD,
     &SOURCE,

@@ -105,6 +105,18 @@ pub struct Store {
     pub max_waiting: Option<Count>,
     /// How long what stays, from when an event was received.
     pub keep: Option<Keep>,
+    /// By which keys payloads are encrypted in the store. Without keys they are not.
+    pub encrypt: Option<Encrypt>,
+}
+
+/// By which keys payloads are encrypted in the store. Without keys they are not.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Encrypt {
+    /// 32 bytes each, in base64 or hex. The first encrypts, the others only open what they encrypted before.
+    pub keys: Option<Vec<Secret>>,
+    /// false takes the encryption off again, with the keys still there.
+    pub seal: Option<bool>,
 }
 
 /// How long what stays, from when an event was received. A payload stays in any case while one of its deliveries is not final.

@@ -214,10 +214,12 @@ impl Admin {
         let tallies = self.store.tallies(self.clock.now()).await?;
         let snapshot = self.lanes.snapshot().await?;
         let senders = self.senders.look().await?;
+        let sealing = self.store.sealing().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
             (&self.telemetry.pace(self.clock.now()), &senders),
             (&snapshot, &tallies),
+            sealing,
         )))
     }
 

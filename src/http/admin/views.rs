@@ -13,7 +13,7 @@ use crate::model::{
     Attempt, Cursor, Delivery, DeliveryId, Event, EventId, EventType, LaneState, Name, Page,
     RouteError, SourceState, State, Subject, Verdict,
 };
-use crate::store::{Erasure, EventDetail, Revision, Tally};
+use crate::store::{Erasure, EventDetail, Revision, Sealing, Tally};
 use crate::telemetry::Pace;
 use crate::upkeep::SenderHealth;
 
@@ -55,6 +55,8 @@ pub(super) struct EventDetailView {
     event: EventView,
     /// The body as it was received: any JSON. null once it is not kept any more. Personal data
     payload: Option<Box<RawValue>>,
+    /// Why there is no payload although it is kept: it cannot be decrypted
+    payload_error: Option<String>,
     deliveries: Vec<DeliveryDetailView>,
     /// All revisions of its subject, oldest first, the newest 500 at most
     revisions: Vec<RevisionView>,
@@ -132,6 +134,20 @@ pub(super) struct StatusView {
     out_per_minute: Vec<u64>,
     sources: Vec<SourceView>,
     destinations: Vec<DestinationView>,
+    /// How payloads are encrypted in the store; null where none is
+    encryption: Option<EncryptionView>,
+}
+
+/// How payloads are encrypted in the store.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Encryption")]
+pub(super) struct EncryptionView {
+    /// Fingerprint of the key that encrypts; null while the encryption is being taken off
+    key: Option<String>,
+    /// Older payloads are still being gone through: keys besides the first are needed, and so is `encrypt` itself
+    resealing: bool,
+    /// Payloads that are still to be gone through; 10000 stands for that many or more
+    left: u64,
 }
 
 /// Which configuration is in force.
@@ -250,6 +266,7 @@ pub(super) fn event_detail(detail: EventDetail, sending: &HashSet<DeliveryId>) -
     let deliveries = detail.deliveries.into_iter();
     EventDetailView {
         event: event(detail.event),
+        payload_error: detail.lost.map(|error| error.to_string()),
         payload: payload.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
         deliveries: deliveries
             .map(|each| delivery_detail(each, sending))
@@ -329,6 +346,7 @@ pub(super) fn status(
     in_force: &InForce,
     (pace, senders): (&Pace, &[SenderHealth]),
     (snapshot, tallies): (&Snapshot, &[Tally]),
+    sealing: Option<Sealing>,
 ) -> StatusView {
     let mut counts: BTreeMap<State, u64> = State::ALL.iter().map(|state| (*state, 0)).collect();
     for tally in tallies {
@@ -354,6 +372,15 @@ pub(super) fn status(
         destinations: destinations
             .map(|(name, state)| destination((name, state), snapshot, tallies))
             .collect(),
+        encryption: sealing.map(encryption),
+    }
+}
+
+fn encryption(sealing: Sealing) -> EncryptionView {
+    EncryptionView {
+        key: sealing.key.map(|key| key.to_string()),
+        resealing: sealing.resealing,
+        left: sealing.left,
     }
 }
 

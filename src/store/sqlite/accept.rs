@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::rows;
+use super::sealed;
 use super::senders;
 use super::subjects::{self, Known};
 use crate::model::{DeliveryId, EventId, Name, State};
@@ -21,7 +22,7 @@ pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptO
     let source = batch.name(&plan.event.source)?;
     let subject = match subject_of(batch, plan, source)? {
         Fit::Stale(known) => {
-            return Ok(AcceptOutcome::Stale(subjects::head(batch.conn, known)?));
+            return Ok(AcceptOutcome::Stale(subjects::head(batch, known)?));
         }
         Fit::Erased => return Ok(AcceptOutcome::Erased),
         Fit::None => None,
@@ -182,10 +183,17 @@ fn write_event(
             rows::list_text(&event.route_errors),
             plan.trace.map(crate::model::TraceParent::to_bytes),
         ])?;
+    write_payload(batch, plan, seq)
+}
+
+fn write_payload(batch: &Batch<'_>, plan: &AcceptPlan, seq: i64) -> Result<(), Fault> {
+    let sealed = batch.identity().seals.seal(plan.event.id, &plan.payload);
+    let by = sealed.as_ref().map(|sealed| sealed::code(sealed.by));
+    let body = sealed.as_ref().map_or(&plan.payload[..], |one| &one.body);
     batch
         .conn
-        .prepare_cached("INSERT INTO payload (seq, body) VALUES (?1, ?2)")?
-        .execute(params![seq, &plan.payload[..]])?;
+        .prepare_cached("INSERT INTO payload (seq, body, sealed_by) VALUES (?1, ?2, ?3)")?
+        .execute(params![seq, body, by])?;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! What people ask about events: one with all that is known of it, and lists.
 
-use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::fault::Fault;
 use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows::{self, EventRow};
+use super::sealed::Kept;
 use super::subjects;
 use crate::model::{Attempt, Delivery, Event, EventId, Page};
 use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
@@ -19,13 +19,16 @@ pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>,
     let Some(row) = find(view, id)? else {
         return Ok(None);
     };
-    let body: Option<Vec<u8>> = view
+    let kept = view
         .conn
-        .prepare_cached("SELECT body FROM payload WHERE seq = ?1")?
-        .query_row([row.seq], |found| found.get(0))
-        .optional()?;
+        .prepare_cached("SELECT body, sealed_by FROM payload WHERE seq = ?1")?
+        .query_row([row.seq], |found| Kept::read(found, 0))
+        .optional()?
+        .flatten();
+    let opened = kept.map(|kept| kept.open(view.seals, id)).transpose();
     Ok(Some(EventDetail {
-        payload: body.map(Bytes::from),
+        lost: opened.as_ref().err().copied(),
+        payload: opened.unwrap_or_default(),
         deliveries: deliveries(view, row.seq)?,
         revisions: revisions(view, &row)?,
         event: row.event,

@@ -13,6 +13,9 @@ pub(super) enum Fault {
     /// A row is not what this version writes.
     #[error("{0}")]
     Damaged(&'static str),
+    /// One payload is lost.
+    #[error("{0}")]
+    Payload(String),
     /// What was asked for does not fit this store.
     #[error("{0}")]
     Unfit(&'static str),
@@ -41,6 +44,7 @@ impl From<&Fault> for StoreError {
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::Damaged(what) => Self::Corrupt(format!("{what}; {REPAIR}")),
+            Fault::Payload(what) => Self::Payload(what.clone()),
             Fault::Unfit(what) => Self::Unavailable((*what).to_owned()),
             Fault::Sqlite(error) => from_sqlite(error),
         }

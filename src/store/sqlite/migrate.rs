@@ -1,10 +1,12 @@
 //! Numbered migrations, each in one transaction, run when the store is opened.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::fault::Fault;
 use super::file::{APPLICATION_ID, damaged};
-use crate::store::{StoreError, StoreKey};
+use crate::store::{Keyring, StoreError, StoreKey};
 
 /// Migration n stands at position n - 1. One that was released never changes.
 const MIGRATIONS: &[&str] = &[
@@ -12,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// What an opened store tells about itself.
@@ -20,6 +23,8 @@ pub(super) struct Identity {
     pub(super) key: StoreKey,
     /// How often this store has been opened: the fence of this process.
     pub(super) generation: u64,
+    /// What its payloads are sealed by.
+    pub(super) seals: Arc<Keyring>,
 }
 
 /// Refuses a schema that is newer than this relay.
@@ -48,7 +53,7 @@ pub(super) fn migrate(conn: &mut Connection, key: [u8; 32]) -> Result<(), StoreE
 }
 
 /// Reads the key and takes the next generation.
-pub(super) fn identify(conn: &mut Connection) -> Result<Identity, Fault> {
+pub(super) fn identify(conn: &mut Connection, seals: Keyring) -> Result<Identity, Fault> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute(
         "UPDATE meta SET value = value + 1 WHERE key = 'generation'",
@@ -68,6 +73,7 @@ pub(super) fn identify(conn: &mut Connection) -> Result<Identity, Fault> {
     tx.commit()?;
     Ok(Identity {
         key: StoreKey::new(key),
+        seals: Arc::new(seals),
         generation: u64::try_from(generation)
             .map_err(|_| Fault::Damaged("the store's generation is negative"))?,
     })

@@ -16,6 +16,7 @@ mod paging;
 mod readers;
 mod replay;
 mod rows;
+mod sealed;
 mod senders;
 mod settle;
 mod subjects;
@@ -37,8 +38,9 @@ pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
-    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, Keyring, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed,
+    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
+    Tally, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -54,6 +56,8 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// Random bytes: the key of the store's digests, where the store is made now.
     pub key: [u8; 32],
+    /// What payloads are sealed by.
+    pub seals: Keyring,
     /// Measures commits.
     pub clock: Arc<dyn Clock>,
     pub on_commit: Option<OnCommit>,
@@ -75,7 +79,9 @@ impl SqliteStore {
         let fresh = file::inspect(&path)?;
         let mut conn = file::open_writer(&path, fresh)?;
         migrate::migrate(&mut conn, options.key)?;
-        let identity = migrate::identify(&mut conn)?;
+        sealed::adopt(&mut conn, &options.seals)?;
+        let identity = migrate::identify(&mut conn, options.seals.clone())?;
+        let seals = Arc::clone(&identity.seals);
         let waiting = Arc::new(AtomicU64::new(0));
         let writer = Writer::start(Setup {
             path: path.clone(),
@@ -90,7 +96,7 @@ impl SqliteStore {
             identity,
             waiting,
             writer,
-            readers: Arc::new(Readers::new(path)),
+            readers: Arc::new(Readers::new(path, seals)),
         })
     }
 }
@@ -256,6 +262,19 @@ impl Store for SqliteStore {
         self.readers
             .read(move |view| senders::heard(view, &asked))
             .await
+    }
+
+    async fn reseal(&self) -> Result<Resealed, StoreError> {
+        let stepped = self.writer.write(|batch| sealed::step(batch)).await?;
+        if stepped.done {
+            self.writer.empty_log().await?;
+            self.writer.write(|batch| sealed::finish(batch)).await?;
+        }
+        Ok(stepped)
+    }
+
+    async fn sealing(&self) -> Result<Option<Sealing>, StoreError> {
+        self.readers.read(sealed::sealing).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

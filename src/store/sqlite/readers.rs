@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::fault::Fault;
 use super::file;
 use crate::model::Name;
-use crate::store::StoreError;
+use crate::store::{Keyring, StoreError};
 
 /// Reads at the same time. More would only wait for the same disk and cache.
 const READERS: usize = 4;
@@ -21,21 +21,25 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     names: RwLock<HashMap<i64, Name>>,
+    seals: Arc<Keyring>,
 }
 
-/// One consistent view of the store: a read transaction and the dictionary of names.
+/// One consistent view of the store: a read transaction, the dictionary of names, and the
+/// keys of payloads.
 pub(super) struct View<'a> {
     pub(super) conn: Transaction<'a>,
     names: &'a RwLock<HashMap<i64, Name>>,
+    pub(super) seals: &'a Keyring,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, seals: Arc<Keyring>) -> Self {
         Self {
             path,
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(READERS)),
             names: RwLock::default(),
+            seals,
         }
     }
 
@@ -78,6 +82,7 @@ impl Readers {
             let view = View {
                 conn: conn.transaction()?,
                 names: &self.names,
+                seals: &self.seals,
             };
             look(&view)?
         };

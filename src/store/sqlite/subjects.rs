@@ -1,10 +1,10 @@
 //! Subjects: found by a keyed hash, their latest revision, and the acknowledgements that were lost.
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::batch::Batch;
 use super::fault::Fault;
+use super::sealed::Kept;
 use super::{rows, settle};
 use crate::model::{EventId, FieldDigests, Name};
 use crate::store::{Head, Skipped, StoreKey, Unconfirmed};
@@ -62,22 +62,25 @@ pub(super) const FIND: &str = "SELECT id, revision, latest_seq FROM subject \
      WHERE hash = ?1 AND source = ?2 AND subject = ?3";
 
 /// The latest revision of a subject, for whoever must plan again.
-pub(super) fn head(conn: &Connection, known: Known) -> Result<Head, Fault> {
-    let (event, fields, payload): ([u8; 16], Vec<u8>, Option<Vec<u8>>) = conn
+pub(super) fn head(batch: &Batch<'_>, known: Known) -> Result<Head, Fault> {
+    let conn = batch.conn;
+    let (event, fields, kept): ([u8; 16], Vec<u8>, Option<Kept>) = conn
         .prepare_cached(
-            "SELECT e.id, s.fields, p.body FROM subject AS s
+            "SELECT e.id, s.fields, p.body, p.sealed_by FROM subject AS s
              JOIN event AS e ON e.seq = s.latest_seq
              LEFT JOIN payload AS p ON p.seq = e.seq
              WHERE s.id = ?1",
         )?
         .query_row([known.id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, Kept::read(row, 2)?))
         })?;
+    let event = EventId::from_bytes(event);
+    let seals = &batch.identity().seals;
     Ok(Head {
-        event: EventId::from_bytes(event),
+        event,
         revision: known.revision,
         fields: rows::fields(&fields)?,
-        payload: payload.map(Bytes::from),
+        payload: kept.and_then(|kept| kept.open_or_gone(seals, event)),
         unconfirmed: unconfirmed(conn, known.id)?,
         skipped: skipped(conn, known.id)?,
     })

@@ -12,14 +12,14 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::paging::Search;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, senders, settle, subjects,
-    sweep, work,
+    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, sealed, senders, settle,
+    subjects, sweep, work,
 };
 use crate::clock::ManualClock;
 use crate::model::{Cursor, Event, EventType, FieldDigests, Limit, Mint, State, Subject};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, DeliveryFilter, EventFilter, Fence, NewDelivery, Outcome, Replay,
-    Replayed, Settlement, Since, Store as _, StoreError,
+    AcceptOutcome, AcceptPlan, DeliveryFilter, EventFilter, Fence, Keyring, NewDelivery, Outcome,
+    Replay, Replayed, Settlement, Since, Store as _, StoreError,
 };
 
 fn open() -> (TempDir, SqliteOptions, SqliteStore) {
@@ -27,6 +27,7 @@ fn open() -> (TempDir, SqliteOptions, SqliteStore) {
     let options = SqliteOptions {
         path: folder.path().join("relay.db"),
         key: [7; 32],
+        seals: Keyring::default(),
         clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
         on_commit: None,
     };
@@ -75,6 +76,13 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
     check(
         lanes::DUE,
         "delivery_subject (subject=? AND destination=? AND event_seq<?)",
+    );
+    let by_place = "payload USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
+    let steps = plan_of(&conn, sealed::LEFT).join("; ");
+    assert!(steps.contains(by_place), "{steps}");
+    check(
+        sealed::OLD,
+        "p USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     );
     check(lanes::NEXT_DUE, "delivery_due (destination=? AND due_at>?)");
     check(lanes::RELEASE, "delivery_due (destination=? AND due_at>?)");
@@ -331,8 +339,8 @@ async fn what_lost_its_payload_is_known_but_not_sent() {
     store.writer.write(forget).await.unwrap();
     let work = store.work(id, Since::LastSent).await;
     assert!(
-        matches!(work, Err(StoreError::Corrupt(_))),
-        "it waits, so this is damage"
+        matches!(work, Err(StoreError::Payload(_))),
+        "it waits, and asking again would not help"
     );
 
     let settlement = Settlement {

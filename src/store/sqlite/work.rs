@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::fault::Fault;
 use super::readers::View;
 use super::rows::{self, EventRow};
+use super::sealed::{self, Kept};
 use crate::model::{DeliveryId, State, TraceParent};
 use crate::store::{Receipt, Since, Work};
 
@@ -25,10 +26,12 @@ pub(super) fn work(
     if rows::state(row.get(12)?)? != State::Waiting {
         return Ok(None);
     }
-    let body: Option<Vec<u8>> = row.get(16)?;
-    let payload = body.ok_or(Fault::Damaged("a waiting delivery has no payload"))?;
+    let kept = Kept::read(row, 16)?;
+    let kept = kept.ok_or_else(|| Fault::Payload("its payload is gone from the store".into()))?;
+    let payload = kept.open(view.seals, delivery.event);
+    let payload = payload.map_err(|error| Fault::Payload(error.to_string()))?;
     let destination: i64 = row.get(13)?;
-    let trace: Option<Vec<u8>> = row.get(17)?;
+    let trace: Option<Vec<u8>> = row.get(18)?;
     let webhook: Option<u16> = row.get(15)?;
     let event = rows::event(view, row)?;
     let sent = sent(view, &event, destination)?;
@@ -40,8 +43,8 @@ pub(super) fn work(
         destination: view.name(destination)?,
         route: view.name(row.get(14)?)?,
         webhook_id: delivery.event.delivery(webhook.unwrap_or(delivery.number)),
-        payload: payload.into(),
-        previous: payload_of(view, from.seq)?,
+        payload,
+        previous: previous_at(view, from.seq)?,
         changed: from.changed,
         receipt: sent.and_then(|sent| sent.receipt),
         event: Arc::new(event.event),
@@ -52,7 +55,7 @@ pub(super) fn work(
 /// The columns of an event, then those of the delivery and the payload from number 12 on.
 pub(super) fn sql() -> String {
     format!(
-        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, e.trace
+        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, p.sealed_by, e.trace
          FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = ?2
          LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
          WHERE e.id = ?1",
@@ -144,14 +147,7 @@ fn last_sent(view: &View<'_>, event: &EventRow, sent: Option<&Sent>) -> Result<F
     Ok(from)
 }
 
-fn payload_of(view: &View<'_>, seq: Option<i64>) -> Result<Option<Bytes>, Fault> {
-    let Some(seq) = seq else {
-        return Ok(None);
-    };
-    let body = view
-        .conn
-        .prepare_cached("SELECT body FROM payload WHERE seq = ?1")?
-        .query_row([seq], |row| row.get::<_, Vec<u8>>(0))
-        .optional()?;
-    Ok(body.map(Bytes::from))
+fn previous_at(view: &View<'_>, seq: Option<i64>) -> Result<Option<Bytes>, Fault> {
+    let payload = seq.map(|seq| sealed::payload_at(view, seq));
+    Ok(payload.transpose()?.flatten())
 }

@@ -167,3 +167,54 @@ fn a_secret_set_by_the_environment_is_not_in_plain_text() {
     ]);
     assert_eq!(found(&inputs, &with("")), "");
 }
+
+#[test]
+fn keys_of_payloads_are_32_bytes_and_never_shown() {
+    let short = "bm90IDMyIGJ5dGVz";
+    let inputs = environment(&[("SHORT", short)]);
+    let text = with(
+        "[store]\nencrypt = { keys = [{ env = \"SHORT\" }, { env = \"NONE\" }, \"00ff\"], seals = true }\n",
+    );
+    assert_snapshot!(found(&inputs, &text), @r#"
+    relay.toml:8: store.encrypt.seals: unknown key
+      hint: did you mean "seal"?
+    relay.toml:8: store.encrypt.keys[0]: the environment variable SHORT does not hold 32 bytes in base64 or hex
+      hint: make one with `openssl rand -base64 32`, and keep it apart from the store and its backups
+    relay.toml:8: store.encrypt.keys[1]: the environment variable NONE is not set
+      hint: set NONE where the relay runs
+    relay.toml:8: store.encrypt.keys[2]: the value does not hold 32 bytes in base64 or hex
+      hint: make one with `openssl rand -base64 32`, and keep it apart from the store and its backups
+    "#);
+    assert!(!found(&inputs, &text).contains(short));
+}
+
+#[test]
+fn keys_of_payloads_come_by_reference_and_the_first_seals() {
+    let (one, two) = ("01".repeat(32), "02".repeat(32));
+    let inputs = environment(&[("ONE", &one)]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    std::fs::write(&path, format!("{two}\n")).expect("a file");
+    let keys = format!("[{{ env = \"ONE\" }}, {{ file = {path:?} }}]");
+    let text = |rest: &str| with(&format!("[store]\nencrypt = {{ keys = {keys}{rest} }}\n"));
+    let loaded = loaded(&inputs, &text(""));
+    assert!(loaded.files.contains(&path));
+    let ring = &loaded.config.store.encrypt;
+    let prints: Vec<_> = ring.fingerprints().collect();
+    assert_eq!((prints.len(), ring.current()), (2, Some(prints[0])));
+    let off = self::loaded(&inputs, &text(", seal = false")).config.store;
+    assert_eq!(off.encrypt.current(), None);
+    assert_ne!(&off.encrypt, ring, "a reload has to notice");
+    assert_eq!(config(&with("")).store.encrypt.current(), None);
+
+    let plain = with(&format!("[store]\nencrypt = {{ keys = [\"{one}\"] }}\n"));
+    assert_snapshot!(findings(&plain), @r#"
+    relay.toml:8: warning: store.encrypt.keys[0]: secret in plain text
+      hint: write { env = "NAME" } or { file = "/run/secrets/name" }
+    "#);
+    let unread = Inputs {
+        secrets: Secrets::Skip,
+        ..self::inputs()
+    };
+    assert_eq!(found(&unread, &text("")), "");
+}

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
-    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Resealed,
+    Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose,
+    Work,
 };
 use tokio::sync::watch;
 
@@ -187,6 +188,16 @@ impl Store for FaultyStore {
     async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError> {
         self.may("heard")?;
         self.inner.heard(asked).await
+    }
+
+    async fn reseal(&self) -> Result<Resealed, StoreError> {
+        self.may("reseal")?;
+        self.inner.reseal().await
+    }
+
+    async fn sealing(&self) -> Result<Option<Sealing>, StoreError> {
+        self.may("sealing")?;
+        self.inner.sealing().await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

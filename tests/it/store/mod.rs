@@ -5,6 +5,7 @@ mod accept;
 mod lanes;
 mod lists;
 mod replay;
+mod sealed;
 mod senders;
 mod settle;
 mod sqlite;
@@ -22,8 +23,8 @@ use mojito_relay::model::{
 };
 use mojito_relay::store::sqlite::{SqliteOptions, SqliteStore};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Fence, Head, NewDelivery, Outcome, Receipt, Settlement,
-    Store, StoreError, Waiting,
+    AcceptOutcome, AcceptPlan, Accepted, Fence, Head, Keyring, NewDelivery, Outcome, Receipt,
+    Settlement, Store, StoreError, Waiting,
 };
 use tempfile::TempDir;
 
@@ -67,6 +68,7 @@ impl Home {
         let options = SqliteOptions {
             path: folder.path().join("data/relay.db"),
             key: [7; 32],
+            seals: Keyring::default(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: Some(Arc::new(move |_, commands| {
                 log.lock()

@@ -100,6 +100,7 @@ async fn what_an_older_relay_wrote_is_taken_into_account() {
     let options = SqliteOptions {
         path,
         key: [7; 32],
+        seals: Keyring::default(),
         clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
         on_commit: None,
     };

@@ -160,7 +160,7 @@ async fn a_newer_schema_is_refused_with_both_numbers() {
         opened,
         Err(StoreError::Newer {
             found: 99,
-            known: 4
+            known: 5
         })
     ));
     home.leave().await;
@@ -175,6 +175,7 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
         let options = SqliteOptions {
             path: path.clone(),
             key: [7; 32],
+            seals: Keyring::default(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: None,
         };
@@ -215,6 +216,7 @@ async fn a_store_written_by_migration_1_is_read() {
     let options = SqliteOptions {
         path,
         key: [7; 32],
+        seals: Keyring::default(),
         clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
         on_commit: None,
     };

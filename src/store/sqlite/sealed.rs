@@ -1,0 +1,252 @@
+//! Sealed payloads in rows: opened where they are read, and sealed again, step by step, when the key has
+//! changed. The sealing itself is in `store/seal.rs`.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+
+use super::batch::Batch;
+use super::fault::Fault;
+use super::readers::View;
+use crate::model::EventId;
+use crate::store::{Fingerprint, Keyring, Resealed, SealError, Sealing, StoreError};
+
+/// Payloads sealed again in one step, and bytes of them: some milliseconds of the store's time.
+const ROWS: usize = 100;
+const BYTES: usize = 1 << 20;
+
+/// A fingerprint as it stands in a row, and back.
+pub(super) fn code(fingerprint: Fingerprint) -> i64 {
+    fingerprint.0.cast_signed()
+}
+
+fn fingerprint(code: i64) -> Fingerprint {
+    Fingerprint(code.cast_unsigned())
+}
+
+/// A payload's columns `body` and `sealed_by`.
+pub(super) struct Kept {
+    body: Vec<u8>,
+    by: Option<i64>,
+}
+
+impl Kept {
+    /// Reads both by position, body first. None where there is no payload.
+    pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Self>> {
+        let body: Option<Vec<u8>> = row.get(at)?;
+        let by = row.get(at + 1)?;
+        Ok(body.map(|body| Self { body, by }))
+    }
+
+    pub(super) fn open(self, keys: &Keyring, event: EventId) -> Result<Bytes, SealError> {
+        let body = keys.open(event, self.by.map(fingerprint), self.body)?;
+        Ok(body.into())
+    }
+
+    /// For what other events are compared with: one that cannot be opened is as good as gone, and must not
+    /// stop them.
+    pub(super) fn open_or_gone(self, keys: &Keyring, event: EventId) -> Option<Bytes> {
+        let opened = self.open(keys, event);
+        opened
+            .inspect_err(|error| tracing::error!(%event, %error, "a payload is lost"))
+            .ok()
+    }
+}
+
+/// Refuses to begin without a key that may be needed, and notes by which key is sealed from now on.
+pub(super) fn adopt(conn: &mut Connection, keys: &Keyring) -> Result<(), StoreError> {
+    let needed = needed(conn)?;
+    let configured: Vec<Fingerprint> = keys.fingerprints().collect();
+    let missing = needed.iter().filter(|key| !configured.contains(key));
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+        let none = || "none".to_owned();
+        let all = Some(configured.join(", ")).filter(|all| !all.is_empty());
+        return Err(StoreError::KeyMissing {
+            missing: missing.join(", "),
+            configured: all.unwrap_or_else(none),
+        });
+    }
+    Ok(begin(conn, keys.current().map(code))?)
+}
+
+fn needed(conn: &Connection) -> Result<Vec<Fingerprint>, Fault> {
+    let mut statement = conn.prepare("SELECT fingerprint FROM seal_key")?;
+    let found = statement.query_map([], |row| row.get(0).map(fingerprint))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Another key than before: every payload that is there has to be looked at.
+fn begin(conn: &mut Connection, current: Option<i64>) -> Result<(), Fault> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let changed = tx.execute(
+        "UPDATE sealing SET sealed_by = ?1, place = 0, done = 0,
+                until = (SELECT coalesce(max(seq), 0) FROM payload)
+         WHERE sealed_by IS NOT ?1",
+        [current],
+    )?;
+    if changed > 0 {
+        let key = "INSERT OR IGNORE INTO seal_key (fingerprint) SELECT ?1 WHERE ?1 IS NOT NULL";
+        tx.execute(key, [current])?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+/// How far it is.
+struct Walk {
+    current: Option<i64>,
+    place: i64,
+    until: i64,
+    done: bool,
+}
+
+impl Walk {
+    fn read(conn: &Connection) -> Result<Self, Fault> {
+        let mut statement =
+            conn.prepare_cached("SELECT sealed_by, place, until, done FROM sealing")?;
+        let walk = statement.query_row([], |row| {
+            Ok(Self {
+                current: row.get(0)?,
+                place: row.get(1)?,
+                until: row.get(2)?,
+                done: row.get(3)?,
+            })
+        })?;
+        Ok(walk)
+    }
+
+    fn is_at_the_end(&self) -> bool {
+        self.place >= self.until
+    }
+}
+
+/// How payloads are sealed now.
+pub(super) fn sealing(view: &View<'_>) -> Result<Option<Sealing>, Fault> {
+    let walk = Walk::read(&view.conn)?;
+    if walk.done && walk.current.is_none() {
+        return Ok(None);
+    }
+    let left = if walk.is_at_the_end() {
+        0
+    } else {
+        let most = i64::try_from(Sealing::MOST).expect("it is small");
+        view.conn
+            .prepare_cached(LEFT)?
+            .query_row([walk.place, walk.until, most], |row| row.get::<_, u32>(0))?
+    };
+    Ok(Some(Sealing {
+        key: walk.current.map(fingerprint),
+        resealing: !walk.done,
+        left: left.into(),
+    }))
+}
+
+pub(super) const LEFT: &str = "SELECT count(*) FROM \
+     (SELECT 1 FROM payload WHERE seq > ?1 AND seq <= ?2 LIMIT ?3)";
+
+/// A payload that is to be looked at.
+struct Old {
+    seq: i64,
+    event: EventId,
+    /// None where it is as it should be.
+    kept: Option<Kept>,
+}
+
+pub(super) const OLD: &str = "SELECT p.seq, e.id, \
+     CASE WHEN p.sealed_by IS ?3 THEN NULL ELSE p.body END, p.sealed_by \
+     FROM payload AS p JOIN event AS e ON e.seq = p.seq \
+     WHERE p.seq > ?1 AND p.seq <= ?2 ORDER BY p.seq";
+
+/// One step. `done` in the answer means that there was nothing to look at any more.
+pub(super) fn step(batch: &Batch<'_>) -> Result<Resealed, Fault> {
+    let mut walk = Walk::read(batch.conn)?;
+    let mut resealed = Resealed::default();
+    if walk.is_at_the_end() {
+        resealed.done = true;
+        return Ok(resealed);
+    }
+    let some = old(batch.conn, &walk)?;
+    walk.place = some.last().map_or(walk.until, |old| old.seq);
+    for old in some {
+        let Some(kept) = old.kept else { continue };
+        if seal_again(batch, (old.seq, old.event), kept)? {
+            resealed.payloads += 1;
+        } else {
+            resealed.damaged += 1;
+        }
+    }
+    batch
+        .conn
+        .prepare_cached("UPDATE sealing SET place = ?1")?
+        .execute([walk.place])?;
+    Ok(resealed)
+}
+
+/// The next few, few enough in bytes too.
+fn old(conn: &Connection, walk: &Walk) -> Result<Vec<Old>, Fault> {
+    let mut statement = conn.prepare_cached(OLD)?;
+    let mut found = statement.query(params![walk.place, walk.until, walk.current])?;
+    let (mut some, mut bytes) = (Vec::new(), 0);
+    while some.len() < ROWS
+        && bytes < BYTES
+        && let Some(row) = found.next()?
+    {
+        let kept = Kept::read(row, 2)?;
+        bytes += kept.as_ref().map_or(0, |kept| kept.body.len());
+        some.push(Old {
+            seq: row.get(0)?,
+            event: EventId::from_bytes(row.get(1)?),
+            kept,
+        });
+    }
+    Ok(some)
+}
+
+/// False where it cannot be opened: nothing would be won by losing it altogether.
+fn seal_again(batch: &Batch<'_>, (seq, event): (i64, EventId), kept: Kept) -> Result<bool, Fault> {
+    let keys = &batch.identity().seals;
+    let Some(plain) = kept.open_or_gone(keys, event) else {
+        return Ok(false);
+    };
+    let sealed = keys.seal(event, &plain);
+    let by = sealed.as_ref().map(|sealed| code(sealed.by));
+    let body = sealed.as_ref().map_or(&plain[..], |sealed| &sealed.body);
+    batch
+        .conn
+        .prepare_cached("UPDATE payload SET body = ?2, sealed_by = ?3 WHERE seq = ?1")?
+        .execute(params![seq, body, by])?;
+    Ok(true)
+}
+
+/// The other keys are not needed any more. Only after the log was emptied: it may hold what they sealed, or
+/// what was plain.
+pub(super) fn finish(batch: &Batch<'_>) -> Result<(), Fault> {
+    batch
+        .conn
+        .prepare_cached(
+            "DELETE FROM seal_key WHERE fingerprint IS NOT (SELECT sealed_by FROM sealing)",
+        )?
+        .execute([])?;
+    batch
+        .conn
+        .prepare_cached("UPDATE sealing SET done = 1")?
+        .execute([])?;
+    Ok(())
+}
+
+/// The payload at a place, for what other events are compared with.
+pub(super) fn payload_at(view: &View<'_>, seq: i64) -> Result<Option<Bytes>, Fault> {
+    let found = view
+        .conn
+        .prepare_cached(
+            "SELECT p.body, p.sealed_by, e.id FROM payload AS p JOIN event AS e ON e.seq = p.seq
+             WHERE p.seq = ?1",
+        )?
+        .query_row([seq], |row| Ok((Kept::read(row, 0)?, row.get(2)?)))
+        .optional()?;
+    let Some((Some(kept), event)) = found else {
+        return Ok(None);
+    };
+    Ok(kept.open_or_gone(view.seals, EventId::from_bytes(event)))
+}
