@@ -19,7 +19,9 @@ const ADMIN_TOKEN: &str = "canary-admin-token";
 const HEADER: &str = "canary-destination-header";
 const URL_PART: &str = "canary-secret-url";
 const SIGNING: &str = "whsec_Y2FuYXJ5LXNpZ25pbmctc2VjcmV0LW9mLXRoZS1oci1hcHA=";
-const SECRETS: [&str; 5] = [
+const STORE_KEY: &str = "Y2FuYXJ5LW9mLXRoZS1rZXktdGhhdC1zZWFscy1hbGw=";
+const SECRETS: [&str; 6] = [
+    "Y2FuYXJ5LW9mLXRoZS1rZXkt",
     SOURCE_TOKEN,
     ADMIN_TOKEN,
     HEADER,
@@ -78,8 +80,9 @@ fn configuration(folder: &Folder, receiver: SocketAddr) -> String {
         format!("{{ file = \"{name}\" }}")
     };
     let head = format!(
-        "[log]\nlevel = \"trace\"\n[admin]\ntoken = {}\n[sources.jobmojito]\n\
+        "[log]\nlevel = \"trace\"\n[store]\nencrypt = {{ keys = [{}] }}\n[admin]\ntoken = {}\n[sources.jobmojito]\n\
          auth = {{ header = \"X-Relay-Token\", secrets = [{}] }}\n",
+        secret("store", STORE_KEY),
         secret("admin", ADMIN_TOKEN),
         secret("source", SOURCE_TOKEN),
     );

@@ -152,6 +152,29 @@ async fn a_second_relay_on_the_same_file_does_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_that_its_store_needs_a_relay_does_not_start() {
+    let address = Receiver::failing(0).listen().await;
+    let encrypt = "[store]\nencrypt = { keys = [{ env = \"KEY\" }] }";
+    let folder = Folder::new(&configuration(address, encrypt));
+    let key = "5a".repeat(32);
+    let start = |key: &str| Process::start_in(folder.path(), &[("KEY", key)]);
+    let process = start(&key).unwrap_or_else(|(_, said)| panic!("{said}"));
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    process.signal("TERM");
+    assert!(process.ended().0.success());
+    let (status, said) = start(&"5b".repeat(32)).err().expect("another key");
+    assert_eq!(status.code(), Some(1));
+    let words =
+        "payloads in the store are sealed by a key that is not in store.encrypt.keys (fingerprint ";
+    assert!(said.contains(words) && !said.contains("5b5b5b"), "{said}");
+    let (status, said) = start("5a5a").err().expect("no key at all");
+    assert_eq!(status.code(), Some(78));
+    let words = "store.encrypt.keys[0]: the environment variable KEY does not hold 32 bytes";
+    assert!(said.contains(words) && !said.contains("5a5a"), "{said}");
+    assert!(start(&key).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_puts_a_good_file_in_force_and_leaves_a_bad_one() {
     let (old, new) = (Receiver::failing(0), Receiver::failing(0));
     let folder = Folder::new(&configuration(old.listen().await, STILL));

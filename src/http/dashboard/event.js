@@ -18,13 +18,13 @@ export function event(id) {
     caption: "Revisions of this subject", columns: revisionColumns(id), key: (one) => one.id, empty: "None is kept.",
   });
   const deliveries = el("section", { "aria-labelledby": "deliveries-title" });
-  let payload = null;
-  const folded = payloadView(() => payload);
+  let kept = { payload: null, payload_error: null };
+  const folded = payloadView(() => kept);
 
   async function load() {
     try {
       const detail = await get(`events/${id}`);
-      payload = detail.payload;
+      kept = detail;
       title.textContent = `${detail.type}, revision ${detail.revision}`;
       showFacts(facts, detail);
       revisions.show([...detail.revisions].reverse());
@@ -164,7 +164,7 @@ function point(kind, title, more) {
   return el("li", { class: `point ${kind.replace(" ", "-")}` }, el("p", { class: "what" }, title), more);
 }
 
-function payloadView(payload) {
+function payloadView(kept) {
   const text = el("pre", { class: "payload", tabindex: "0" });
   const note = el("p", { class: "note" });
   const element = el(
@@ -173,10 +173,11 @@ function payloadView(payload) {
     note, text,
   );
   function update() {
-    const value = payload();
+    const { payload: value, payload_error: error } = kept();
     const gone = value === null;
+    const why = error === null ? "The payload is not kept any more." : `It cannot be shown: ${error}.`;
     note.textContent = gone
-      ? "The payload is not kept any more."
+      ? why
       : "As it came in. It is about a person: do not copy it further than needed.";
     text.hidden = gone;
     const shown = element.open && !gone ? JSON.stringify(value, null, 2) : "";
