@@ -78,7 +78,7 @@ pub struct Head {
     pub event: EventId,
     pub revision: u32,
     pub fields: FieldDigests,
-    /// None once retention or erasure took it.
+    /// None once retention or erasure took it, and where it cannot be opened.
     pub payload: Option<Bytes>,
     /// Events of this subject whose acknowledgement could not be written. Nearly always empty.
     pub unconfirmed: Vec<Unconfirmed>,
