@@ -48,6 +48,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{NetworkTransport, Transport};
+use crate::upkeep::Jobs;
 use wires::Wires;
 
 /// Rings that may wait for the lanes before they are told to look into the store instead.
@@ -233,7 +234,9 @@ impl Relay {
         opened.map_err(|_| StoreError::Closed)?;
         let upkeep = wires.upkeep(&parts, renamed);
         relay.spawn("upkeep", upkeep.run(relay.stop.lanes.clone()));
-        relay.open_doors(&config, parts, (intake, wires));
+        let jobs = wires.jobs(&parts, intake.clone(), config.store.max_waiting);
+        relay.spawn("jobs", jobs.clone().run(relay.stop.lanes.clone()));
+        relay.open_doors(&config, parts, (intake, wires, jobs));
         if config.watch {
             relay.watch();
         }
@@ -249,9 +252,14 @@ impl Relay {
         self.spawn("watch", watch::watch(reloader, clock, stop));
     }
 
-    fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
+    fn open_doors(
+        &mut self,
+        config: &Config,
+        parts: Parts,
+        (intake, wires, jobs): (Arc<Intake>, Wires, Arc<Jobs>),
+    ) {
         let streams = Streams::until(self.stop.admin.drain.clone());
-        let office = wires.office(config, &parts, (self.reloader.clone(), streams));
+        let office = wires.office(config, &parts, (self.reloader.clone(), streams, jobs));
         let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
         let door = Arc::new(Ingress::new(
             &config.server,

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use rand::Rng;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::watch::Look;
@@ -18,9 +20,9 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
-use crate::model::{DeliveryId, Name};
-use crate::store::{Condemned, Keep};
-use crate::upkeep::{Eraser, Lanes, Mover, Renamed, Senders, Upkeep, Watch};
+use crate::model::{DeliveryId, Event, Name};
+use crate::store::{Condemned, Keep, NewDelivery};
+use crate::upkeep::{Eraser, Jobs, Lanes, Mover, Renamed, Rulebook, Senders, Upkeep, Watch};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -57,20 +59,20 @@ impl Wires {
         &self,
         config: &Config,
         parts: &Parts,
-        (reload, streams): (Arc<Reloader>, Streams),
+        (reload, streams, jobs): (Arc<Reloader>, Streams, Arc<Jobs>),
     ) -> Admin {
         Admin {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             telemetry: parts.telemetry.clone(),
             lanes: self.lanes.clone(),
-            doorbell: self.bell.clone(),
             token: config.admin.token.clone(),
             in_force: self.in_force.clone(),
             draining: self.draining.clone(),
             reload,
             eraser: self.eraser(parts),
             mover: self.mover(parts),
+            jobs,
             streams,
             senders: self.senders.clone(),
         }
@@ -113,6 +115,20 @@ impl Wires {
         }
     }
 
+    /// What works on operators' jobs; at so many waiting deliveries it leaves the room to senders.
+    pub(super) fn jobs(&self, parts: &Parts, intake: Arc<Intake>, max_waiting: u64) -> Arc<Jobs> {
+        Arc::new(Jobs {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            telemetry: parts.telemetry.clone(),
+            doorbell: self.bell.clone(),
+            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            rulebook: Arc::new(RulesOf(intake)),
+            room: max_waiting / 5 * 4,
+            begun: Notify::default(),
+        })
+    }
+
     pub(super) fn mover(&self, parts: &Parts) -> Mover {
         Mover {
             store: parts.store.clone(),
@@ -152,6 +168,28 @@ impl Lanes for LanesOf {
             HashSet::new()
         };
         (!served).then_some(under_way)
+    }
+
+    async fn sending(&self) -> Option<HashSet<DeliveryId>> {
+        Some(self.0.snapshot().await.ok()?.sending)
+    }
+}
+
+/// The rules as jobs need them.
+struct RulesOf(Arc<Intake>);
+
+impl Rulebook for RulesOf {
+    fn latest(&self) -> HashSet<Name> {
+        self.0.latest()
+    }
+
+    fn reroute(
+        &self,
+        event: &Event,
+        payload: &Bytes,
+        previous: Option<&Bytes>,
+    ) -> Vec<NewDelivery> {
+        self.0.reroute(event, payload, previous)
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::dashboard::File;
-use crate::model::{DeliveryId, EventId, Name};
+use crate::model::{DeliveryId, EventId, JobId, Name};
 
 /// Longest name of a source that is looked up, in bytes.
 const MAX_NAME: usize = 128;
@@ -49,6 +49,18 @@ pub enum AdminCall {
     Stream,
     /// `POST /api/v1/deliveries/{id}/replay`
     Replay(DeliveryId),
+    /// `POST /api/v1/replay`
+    ReplayMany,
+    /// `POST /api/v1/discard`
+    DiscardMany,
+    /// `POST /api/v1/reroute`
+    Reroute,
+    /// `GET /api/v1/jobs`
+    Jobs,
+    /// `GET /api/v1/jobs/{id}`
+    Job(JobId),
+    /// `POST /api/v1/jobs/{id}/cancel`
+    Cancel(JobId),
     /// `POST /api/v1/erase`
     Erase,
     /// `POST /api/v1/reload`
@@ -131,6 +143,12 @@ impl AdminCall {
         match (parts, segments.next()) {
             ([Some("status"), None, None], None) => Some(Self::Status),
             ([Some("erase"), None, None], None) => Some(Self::Erase),
+            ([Some("replay"), None, None], None) => Some(Self::ReplayMany),
+            ([Some("discard"), None, None], None) => Some(Self::DiscardMany),
+            ([Some("reroute"), None, None], None) => Some(Self::Reroute),
+            ([Some("jobs"), None, None], None) => Some(Self::Jobs),
+            ([Some("jobs"), Some(id), None], None) => id.parse().ok().map(Self::Job),
+            ([Some("jobs"), Some(id), Some("cancel")], None) => id.parse().ok().map(Self::Cancel),
             ([Some("reload"), None, None], None) => Some(Self::Reload),
             ([Some("stream"), None, None], None) => Some(Self::Stream),
             ([Some("events"), None, None], None) => Some(Self::Events),
@@ -161,6 +179,10 @@ impl AdminCall {
             Self::Replay(_)
             | Self::Discard(_)
             | Self::Move(_)
+            | Self::ReplayMany
+            | Self::DiscardMany
+            | Self::Reroute
+            | Self::Cancel(_)
             | Self::Erase
             | Self::Reload
             | Self::Pause(_)

@@ -3,9 +3,9 @@
 
 mod plan;
 
-pub use plan::{Arrival, Plan, Stamp, plan, work};
+pub use plan::{Arrival, Plan, Stamp, plan, replan, work};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -101,6 +101,26 @@ impl Intake {
     /// The source that is configured under `name`.
     pub fn source(&self, name: &str) -> Option<Arc<Source>> {
         self.rules.load().sources.get(name).cloned()
+    }
+
+    /// Destinations that want the latest revision alone.
+    pub fn latest(&self) -> HashSet<Name> {
+        let rules = self.rules.load();
+        let all = rules.destinations.values();
+        let latest = all.filter(|one| one.revisions() == Revisions::Latest);
+        latest.map(|one| one.name().clone()).collect()
+    }
+
+    /// The deliveries that an event which was kept would get if it came now.
+    pub fn reroute(
+        &self,
+        event: &Event,
+        payload: &Bytes,
+        previous: Option<&Bytes>,
+    ) -> Vec<NewDelivery> {
+        let now = self.parts.clock.now();
+        // It was read when it was accepted.
+        replan(&self.rules.load(), event, (payload, previous), now).unwrap_or_default()
     }
 
     /// Takes a body of `source`, which the caller has authenticated. Once begun it is carried through,

@@ -107,6 +107,28 @@ pub fn plan(
     }))
 }
 
+/// The deliveries that an event which was kept would get if it came at `now`, by its own payload and that
+/// of the revision before, as far as they are kept.
+pub fn replan(
+    rules: &Rules,
+    event: &Event,
+    (payload, previous): (&Bytes, Option<&Bytes>),
+    now: Timestamp,
+) -> Result<Vec<NewDelivery>, Malformed> {
+    let result = Body::parse(payload)?.value();
+    let previous = match previous {
+        Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
+        _ => Value::Null,
+    };
+    let chosen = rules
+        .routes
+        .decide(event, &result, &previous)
+        .to
+        .into_iter();
+    let deliveries = chosen.filter_map(|chosen| delivery(rules, chosen, &result, now));
+    Ok(deliveries.collect())
+}
+
 /// What the first attempt of a planned delivery needs, as the store would answer it. `payloads` are the
 /// event's own and that of the revision before.
 pub fn work(

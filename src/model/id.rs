@@ -65,6 +65,12 @@ impl EventId {
         Self(compose(millis << 12, 0))
     }
 
+    /// The smallest id that is greater.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
+    }
+
     /// The delivery of this event at position `number`.
     pub const fn delivery(self, number: u16) -> DeliveryId {
         DeliveryId {

@@ -2,6 +2,7 @@
 //! a store never decides, it only answers whether the plan that it was given still fits.
 
 mod erase;
+mod job;
 mod keep;
 mod plan;
 mod query;
@@ -10,11 +11,15 @@ mod senders;
 pub mod sqlite;
 
 pub use erase::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
+pub use job::{
+    Act, Acted, Acts, Done, Job, NOT_KEPT, Planned, Progress, REFUSALS_KEPT, Refused, Replay, Task,
+    Turn, What,
+};
 pub use keep::{Keep, Sweep, Swept};
 pub use plan::{
-    AcceptOutcome, AcceptPlan, Accepted, Discarded, Due, Fence, Head, LaneRecord, Lease, Move,
-    Moved, NewDelivery, Outcome, Placed, Receipt, Replay, Replayed, Settled, Settlement, Since,
-    Skipped, Unconfirmed, Waiting, Work,
+    AcceptOutcome, AcceptPlan, Accepted, Due, Fence, Head, LaneRecord, Lease, Move, Moved,
+    NewDelivery, Outcome, Placed, Receipt, Settled, Settlement, Since, Skipped, Unconfirmed,
+    Waiting, Work,
 };
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
 pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Sealing};
@@ -24,7 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
 
 /// The key of a store's digests: made when the store is made, never shown.
 #[derive(Clone)]
@@ -84,14 +89,22 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<usize, StoreError>;
 
-    /// Puts a final delivery back to waiting with a fresh budget.
-    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError>;
+    /// Does what an operator wants to deliveries, or answers for each why not; and where it is part of a job,
+    /// the job goes on with it.
+    async fn act(&self, act: Act) -> Result<Acts, StoreError>;
+
+    /// Begins a job.
+    async fn begin_job(&self, task: Task, dry_run: bool, now: Timestamp)
+    -> Result<Job, StoreError>;
+
+    /// Jobs, newest first: those that run, and the last hundred that are over.
+    async fn jobs(&self) -> Result<Vec<Job>, StoreError>;
+
+    /// Ends a job that runs; what it did stays done. True where there is such a job.
+    async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// One step of moving what waits for a destination to another.
     async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError>;
-
-    /// Ends a waiting delivery, for `reason`. One that is under way is not to be asked for.
-    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError>;
 
     /// One step of retention.
     async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError>;

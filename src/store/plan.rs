@@ -54,7 +54,7 @@ pub enum AcceptOutcome {
 }
 
 /// An event that is on disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Accepted {
     /// One for each planned delivery, in order.
     pub placed: Vec<Placed>,
@@ -228,28 +228,6 @@ pub struct Settled {
     pub state: crate::model::State,
 }
 
-/// How to put a final delivery back to waiting.
-#[derive(Clone, Copy, Debug)]
-pub struct Replay {
-    pub now: Timestamp,
-    /// Also where the destination already got a newer revision.
-    pub force: bool,
-    /// Under another `webhook-id`.
-    pub new_id: bool,
-}
-
-/// What became of discarding a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Discarded {
-    Done {
-        destination: Name,
-    },
-    /// No such delivery.
-    Unknown,
-    /// It ended already, so.
-    Ended(crate::model::State),
-}
-
 /// A step of moving a backlog from a destination that is gone to another.
 #[derive(Clone, Debug)]
 pub struct Move {
@@ -272,22 +250,4 @@ pub struct Moved {
     pub receipts_after: i64,
     /// There is more to move.
     pub more: bool,
-}
-
-/// What became of a replay.
-#[derive(Clone, Debug)]
-pub enum Replayed {
-    Waiting {
-        destination: Name,
-    },
-    /// No such delivery.
-    Unknown,
-    /// It is waiting already.
-    NotFinal,
-    /// The destination already got this newer revision of the subject.
-    Older {
-        sent: u32,
-    },
-    /// The payload is gone.
-    NoPayload,
 }

@@ -2,43 +2,68 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::SealError;
 use crate::model::{Cursor, Delivery, DeliveryId, Event, EventId, EventType, Name, State};
 
 /// Which events to list. Every part that is set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct EventFilter {
+    /// The whole type, such as interview.submitted
+    #[serde(rename = "type")]
     pub event_type: Option<EventType>,
+    /// Name of the source that it came through
     pub source: Option<String>,
+    /// The interview result's id
     pub subject: Option<String>,
-    /// All events of every subject that ever named this candidate.
+    /// The candidate's id in your ATS: all events of every subject that ever named it
     pub candidate: Option<String>,
-    /// Received at this time or later.
+    /// Received at this time or later
     pub since: Option<Timestamp>,
-    /// Received before this time.
+    /// Received before this time
     pub until: Option<Timestamp>,
+    /// Where the page before ended.
+    #[serde(skip)]
     pub cursor: Option<Cursor>,
+    /// From the oldest on, and not from the newest back.
+    #[serde(skip)]
+    pub oldest_first: bool,
 }
 
 /// Which deliveries to list. Every part that is set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct DeliveryFilter {
+    /// Where it stands
     pub state: Option<State>,
+    /// Name of the destination
     pub destination: Option<String>,
+    /// Name of the route that named the destination
     pub route: Option<String>,
+    /// Of this event
     pub event: Option<EventId>,
+    /// The whole type of its event, such as interview.submitted
+    #[serde(rename = "type")]
     pub event_type: Option<EventType>,
+    /// The interview result's id
     pub subject: Option<String>,
-    /// Of every subject that ever named this candidate.
+    /// The candidate's id in your ATS: of every subject that ever named it
     pub candidate: Option<String>,
-    /// Is in `last_error`, small and capital letters alike.
+    /// A text in `last_error`, small and capital letters alike
     pub error: Option<String>,
-    /// Created at this time or later.
+    /// Created at this time or later
     pub since: Option<Timestamp>,
-    /// Created before this time.
+    /// Created before this time
     pub until: Option<Timestamp>,
+    /// Where the page before ended.
+    #[serde(skip)]
     pub cursor: Option<Cursor>,
+    /// From the oldest on, and not from the newest back.
+    #[serde(skip)]
+    pub oldest_first: bool,
 }
 
 impl DeliveryFilter {

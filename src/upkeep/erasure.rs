@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Erasure, Store, StoreError, Whose};
 
-/// What the lanes do for an erasure.
+/// What upkeep asks of the lanes.
 #[async_trait]
 pub trait Lanes: Send + Sync {
     /// Starts none of these deliveries any more, and returns once none is under way and no lane of these
@@ -20,6 +20,9 @@ pub trait Lanes: Send + Sync {
     /// What may be under way to `destination`, which no lane serves any more. None where one does, or where
     /// the relay is shutting down.
     async fn under_way(&self, destination: &Name) -> Option<HashSet<DeliveryId>>;
+
+    /// Everything that is under way. None where the relay is shutting down.
+    async fn sending(&self) -> Option<HashSet<DeliveryId>>;
 }
 
 /// Erases.

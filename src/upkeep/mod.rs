@@ -1,13 +1,15 @@
 //! What is done beside the traffic, step by step, so that it never stalls it: retention, the health of
-//! senders, payloads under another key, and erasure on request.
+//! senders, payloads under another key, erasure and operators' jobs on request.
 
 mod erasure;
+mod jobs;
 mod moving;
 mod resealing;
 mod retention;
 mod senders;
 
 pub use erasure::{Eraser, Lanes};
+pub use jobs::{Asked, Jobs, Rulebook};
 pub use moving::Mover;
 pub use senders::{SenderHealth, Senders, Watch};
 

@@ -1,6 +1,7 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
 mod guard;
+mod jobs;
 mod lists;
 mod media;
 mod openapi;
@@ -29,11 +30,10 @@ use super::problem::{AdminProblem, Problem, Unavailable};
 use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
 use crate::dispatch::{Handle, Snapshot, Stopped};
-use crate::doorbell::{Doorbell, Ring};
-use crate::model::{DeliveryId, LaneState, Name, Secret, State};
-use crate::store::{Discarded, Replay, Replayed, Store, StoreError, Tally, Whose};
+use crate::model::{LaneState, Name, Secret, State};
+use crate::store::{Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
-use crate::upkeep::{Eraser, Mover, Senders};
+use crate::upkeep::{Eraser, Jobs, Mover, Senders};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
@@ -45,7 +45,6 @@ pub struct Admin {
     pub clock: Arc<dyn Clock>,
     pub telemetry: Arc<Telemetry>,
     pub lanes: Handle,
-    pub doorbell: Doorbell,
     /// None: the port is on loopback, and whoever reaches it may do everything.
     pub token: Option<Secret>,
     pub in_force: Arc<ArcSwap<InForce>>,
@@ -54,6 +53,7 @@ pub struct Admin {
     pub reload: Arc<dyn Reload>,
     pub eraser: Eraser,
     pub mover: Mover,
+    pub jobs: Arc<Jobs>,
     pub streams: Streams,
     pub senders: Arc<Senders>,
 }
@@ -146,6 +146,21 @@ impl Admin {
                 self.erase(whose.into()).await
             }
             AdminCall::Discard(id) => self.discard(id).await,
+            AdminCall::ReplayMany => {
+                let many: jobs::ReplayManyBody = read(&parts.headers, body).await?;
+                self.begin(many).await
+            }
+            AdminCall::DiscardMany => {
+                let many: jobs::DiscardManyBody = read(&parts.headers, body).await?;
+                self.begin(many).await
+            }
+            AdminCall::Reroute => {
+                let many: jobs::RerouteBody = read(&parts.headers, body).await?;
+                self.begin(many).await
+            }
+            AdminCall::Jobs => self.jobs().await,
+            AdminCall::Job(id) => self.job(id).await,
+            AdminCall::Cancel(id) => self.cancel(id).await,
             AdminCall::Move(from) => {
                 let how: query::MoveBody = read(&parts.headers, body).await?;
                 self.move_backlog(&from, &how.to).await
@@ -214,77 +229,14 @@ impl Admin {
         let tallies = self.store.tallies(self.clock.now()).await?;
         let snapshot = self.lanes.snapshot().await?;
         let senders = self.senders.look().await?;
+        let running = self.running().await?;
         let sealing = self.store.sealing().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
             (&self.telemetry.pace(self.clock.now()), &senders),
             (&snapshot, &tallies),
-            sealing,
+            (sealing, running),
         )))
-    }
-
-    async fn replay(&self, id: DeliveryId, how: &query::ReplayBody) -> Answer {
-        let conflict = |detail: String| {
-            Err(AdminProblem::Conflict {
-                detail: detail.into(),
-            })
-        };
-        if self.lanes.snapshot().await?.sending.contains(&id) {
-            return conflict("The delivery is being sent right now.".to_owned());
-        }
-        let replay = Replay {
-            now: self.clock.now(),
-            force: how.force,
-            new_id: how.new_id,
-        };
-        match self.store.replay(id, replay).await? {
-            Replayed::Waiting { destination } => {
-                tracing::info!(delivery = %id, destination = &*destination, "delivery replayed by an operator");
-                self.doorbell.ring(Ring::Look { destination });
-                Ok(json(&views::ChangedView {
-                    id,
-                    state: State::Waiting,
-                }))
-            }
-            Replayed::Unknown => Err(AdminProblem::NotFound),
-            Replayed::NotFinal => {
-                conflict("The delivery is still waiting: there is nothing to replay.".to_owned())
-            }
-            Replayed::Older { sent } => conflict(format!(
-                "The destination already got revision {sent} of this subject, which is newer. \
-                 Send {{\"force\": true}} to deliver the older one all the same."
-            )),
-            Replayed::NoPayload => {
-                conflict("The payload is gone: there is nothing to send.".to_owned())
-            }
-        }
-    }
-
-    async fn discard(&self, id: DeliveryId) -> Answer {
-        let conflict = |detail: String| {
-            Err(AdminProblem::Conflict {
-                detail: detail.into(),
-            })
-        };
-        if self.lanes.snapshot().await?.sending.contains(&id) {
-            return conflict("The delivery is being sent right now.".to_owned());
-        }
-        match self.store.discard(id, "discarded by an operator").await? {
-            Discarded::Done { destination } => {
-                tracing::info!(delivery = %id, destination = &*destination, "delivery discarded by an operator");
-                self.telemetry.ended(id, &destination, State::Discarded);
-                self.doorbell.ring(Ring::Superseded {
-                    destination,
-                    delivery: id,
-                });
-                Ok(json(&views::ChangedView {
-                    id,
-                    state: State::Discarded,
-                }))
-            }
-            Discarded::Unknown => Err(AdminProblem::NotFound),
-            Discarded::Ended(state) => conflict(format!("The delivery is {state} already.")),
-        }
     }
 
     /// What waits for a destination that is not in relay.toml any more, to one that is.
@@ -293,10 +245,8 @@ impl Admin {
         let lanes = self.lanes.snapshot().await?.lanes;
         let served = |name: &Name| lanes.iter().any(|lane| lane.destination == *name);
         if served(from) {
-            return Err(AdminProblem::Conflict {
-                detail: "The destination is in relay.toml: only an orphan's backlog is moved."
-                    .into(),
-            });
+            let detail = "The destination is in relay.toml: only an orphan's backlog is moved.";
+            return Err(conflict(detail.to_owned()));
         }
         if !served(to) {
             return Err(AdminProblem::Unprocessable {
@@ -402,6 +352,12 @@ fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
         }
     };
     names.into_iter().map(gauge).collect()
+}
+
+fn conflict(detail: String) -> AdminProblem {
+    AdminProblem::Conflict {
+        detail: detail.into(),
+    }
 }
 
 /// The body of a request, where it has one.

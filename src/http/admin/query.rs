@@ -116,8 +116,7 @@ impl Body for ReplayBody {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        serde_path_to_error::deserialize(object(body)?)
-            .map_err(|error| wrong(&error.path().to_string(), error.inner()))
+        fields(body)
     }
 }
 
@@ -167,6 +166,7 @@ pub(super) fn events(query: &str) -> Result<(EventFilter, Limit), AdminProblem> 
         since: asked.since,
         until: asked.until,
         cursor: asked.cursor,
+        oldest_first: false,
     };
     Ok((filter, asked.limit))
 }
@@ -185,8 +185,18 @@ pub(super) fn deliveries(query: &str) -> Result<(DeliveryFilter, Limit), AdminPr
         since: asked.since,
         until: asked.until,
         cursor: asked.cursor,
+        oldest_first: false,
     };
     Ok((filter, asked.limit))
+}
+
+/// What the fields of an object say; what is wrong names its field.
+pub(super) fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminProblem> {
+    serde_path_to_error::deserialize(object(body)?).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { "the body" } else { &path };
+        wrong(path, error.inner())
+    })
 }
 
 /// As a value first: a list would pass for an object whose fields are in that order.
@@ -235,7 +245,7 @@ fn wrong(name: &str, error: &impl std::fmt::Display) -> AdminProblem {
     bad(format!("`{name}`: {error}."))
 }
 
-fn bad(detail: String) -> AdminProblem {
+pub(super) fn bad(detail: String) -> AdminProblem {
     AdminProblem::BadRequest {
         detail: detail.into(),
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::jobs::JobView;
 use super::{InForce, LastReload};
 use crate::dispatch::Snapshot;
 use crate::model::{
@@ -136,6 +137,8 @@ pub(super) struct StatusView {
     destinations: Vec<DestinationView>,
     /// How payloads are encrypted in the store; null where none is
     encryption: Option<EncryptionView>,
+    /// Jobs that run, newest first
+    jobs: Vec<JobView>,
 }
 
 /// How payloads are encrypted in the store.
@@ -346,7 +349,7 @@ pub(super) fn status(
     in_force: &InForce,
     (pace, senders): (&Pace, &[SenderHealth]),
     (snapshot, tallies): (&Snapshot, &[Tally]),
-    sealing: Option<Sealing>,
+    (sealing, jobs): (Option<Sealing>, Vec<JobView>),
 ) -> StatusView {
     let mut counts: BTreeMap<State, u64> = State::ALL.iter().map(|state| (*state, 0)).collect();
     for tally in tallies {
@@ -373,6 +376,7 @@ pub(super) fn status(
             .map(|(name, state)| destination((name, state), snapshot, tallies))
             .collect(),
         encryption: sealing.map(encryption),
+        jobs,
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptO
         superseded: Vec::new(),
         subject: place.subject.map(rows::subject_number).transpose()?,
     };
-    for delivery in &plan.deliveries {
-        write_delivery(batch, &place, delivery, &mut accepted)?;
+    for (number, delivery) in (0..).zip(&plan.deliveries) {
+        write_delivery(batch, &place, (number, delivery), &mut accepted)?;
     }
     Ok(AcceptOutcome::Accepted(accepted))
 }
@@ -72,14 +72,14 @@ struct Subject {
 }
 
 /// Where an event's deliveries belong.
-struct Place {
-    seq: i64,
-    event: EventId,
-    revision: u32,
-    created_at: i64,
-    subject: Option<i64>,
+pub(super) struct Place {
+    pub(super) seq: i64,
+    pub(super) event: EventId,
+    pub(super) revision: u32,
+    pub(super) created_at: i64,
+    pub(super) subject: Option<i64>,
     /// Nothing of its subject can wait yet.
-    first: bool,
+    pub(super) first: bool,
 }
 
 fn subject_of(batch: &mut Batch<'_>, plan: &AcceptPlan, source: i64) -> Result<Fit, Fault> {
@@ -197,13 +197,12 @@ fn write_payload(batch: &Batch<'_>, plan: &AcceptPlan, seq: i64) -> Result<(), F
     Ok(())
 }
 
-fn write_delivery(
+pub(super) fn write_delivery(
     batch: &mut Batch<'_>,
     place: &Place,
-    delivery: &NewDelivery,
+    (number, delivery): (u16, &NewDelivery),
     accepted: &mut Accepted,
 ) -> Result<(), Fault> {
-    let number = u16::try_from(accepted.placed.len()).expect("accept bounded the number");
     let destination = batch.name(&delivery.destination)?;
     let route = batch.name(&delivery.route)?;
     let waits = delivery.skipped.is_none();

@@ -15,7 +15,7 @@ use crate::store::{DeliveryFilter, EventFilter, StoreKey, Tally};
 /// from the newest until a page is full.
 const FEW: u64 = 5_000;
 
-/// Deliveries, newest first, without attempts.
+/// Deliveries, newest first unless told otherwise, without attempts.
 pub(super) fn deliveries(
     view: &View<'_>,
     key: &StoreKey,
@@ -37,7 +37,11 @@ pub(super) fn deliveries(
         candidate: filter.candidate.clone(),
         ..EventFilter::default()
     };
-    for row in events::of_subjects(view, key, &named)? {
+    let mut events = events::of_subjects(view, key, &named)?;
+    if filter.oldest_first {
+        events.reverse();
+    }
+    for row in events {
         let id = row.event.id;
         if filter.event.is_none_or(|event| event == id) && !found.is_full() {
             let of_event = DeliveryFilter {
@@ -57,7 +61,7 @@ impl Found<Delivery> {
         (asked, filter): (&Asked, &DeliveryFilter),
         few: Option<State>,
     ) -> Result<(), Fault> {
-        let sql = list_sql(few, asked.destination.is_some());
+        let sql = list_sql(few, asked.destination.is_some(), filter.oldest_first);
         let mut statement = view.conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(asked.values(filter)))?;
         while !self.is_full()
@@ -175,18 +179,25 @@ impl Asked {
         let to = filter.until.map(EventId::first_at);
         let to = to.unwrap_or(EventId::from_bytes([0xff; 16]));
         let cursor = filter.cursor.map(|cursor| cursor.0);
-        let to = cursor.map_or(to, |cursor| to.min(cursor.event));
+        let (from, to) = match cursor {
+            Some(cursor) if filter.oldest_first => (from.max(cursor.event), to),
+            Some(cursor) => (from, to.min(cursor.event)),
+            None => (from, to),
+        };
         let (from, to) = filter
             .event
             .map_or((from, to), |event| (from.max(event), to.min(event)));
-        let number = cursor.filter(|cursor| cursor.event == to);
+        let (last, every) = if filter.oldest_first {
+            (from, -1)
+        } else {
+            (to, i64::MAX)
+        };
+        let number = cursor.filter(|cursor| cursor.event == last);
         vec![
             Value::Blob(from.as_bytes().to_vec()),
             Value::Blob(to.as_bytes().to_vec()),
             // Deliveries of the last event shown that were not shown yet.
-            number
-                .map_or(i64::MAX, |cursor| cursor.number.into())
-                .into(),
+            number.map_or(every, |cursor| cursor.number.into()).into(),
             self.destination.into(),
             self.route.into(),
             self.state
@@ -207,7 +218,7 @@ impl Asked {
 /// The list: by the partial index of the state in `few`, or from the newest event down. With
 /// `destination`, the index is searched for it; as one of two alternatives it could not be. What else is
 /// asked for comes as `fits`, so that a walk past rows that do not fit can be counted, and ended.
-pub(super) fn list_sql(few: Option<State>, destination: bool) -> String {
+pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool) -> String {
     let from = match few {
         Some(State::Waiting) => {
             "delivery AS d INDEXED BY delivery_due CROSS JOIN event AS e ON e.seq = d.event_seq
@@ -223,14 +234,19 @@ pub(super) fn list_sql(few: Option<State>, destination: bool) -> String {
         (Some(_), true) => ("d.destination = ?4", "true"),
         _ => ("true", "(?4 IS NULL OR d.destination = ?4)"),
     };
+    let (further, order) = if oldest_first {
+        ("e.id > ?1 OR d.number > ?3", "e.id, d.number")
+    } else {
+        ("e.id < ?2 OR d.number < ?3", "e.id DESC, d.number DESC")
+    };
     format!(
         "SELECT {}, coalesce({of} AND (?5 IS NULL OR d.route = ?5) AND (?6 IS NULL OR d.state = ?6)
              AND (?9 IS NULL OR e.type = ?9)
              AND (?10 IS NULL OR instr(lower(d.last_error), lower(?10)) > 0), 0) AS fits
          FROM {from} AND {at}
-             AND e.id >= ?1 AND e.id <= ?2 AND (e.id < ?2 OR d.number < ?3)
+             AND e.id >= ?1 AND e.id <= ?2 AND ({further})
              AND (?7 IS NULL OR d.created_at >= ?7) AND (?8 IS NULL OR d.created_at < ?8)
-         ORDER BY e.id DESC, d.number DESC",
+         ORDER BY {order}",
         rows::DELIVERY
     )
 }

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::batch::Batch;
 use super::fault::Fault;
 use super::readers::View;
-use super::{rows, subjects, sweep};
+use super::{jobs, rows, subjects, sweep};
 use crate::model::{EventId, Name, State};
 use crate::store::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
 
@@ -190,6 +190,7 @@ pub(super) fn erase(
         erased_at: Some(now),
         ..Erasure::default()
     };
+    jobs::forget(batch, &named(batch, condemned)?, now)?;
     let mut sent = BTreeMap::new();
     for subject in &condemned.subjects {
         erase_subject(batch, *subject, &mut erasure, &mut sent)?;
@@ -206,6 +207,34 @@ pub(super) fn erase(
     }
     erasure.sent_to = sent.into_values().collect();
     Ok(erasure)
+}
+
+/// Ids of the subjects and candidates.
+fn named(batch: &Batch<'_>, condemned: &Condemned) -> Result<Vec<String>, Fault> {
+    let mut named = Vec::new();
+    let texts = [
+        (
+            "SELECT subject FROM subject WHERE id = ?1",
+            &condemned.subjects,
+        ),
+        (
+            "SELECT candidate FROM candidate WHERE subject = ?1",
+            &condemned.subjects,
+        ),
+        (
+            "SELECT candidate FROM event WHERE seq = ?1 AND candidate IS NOT NULL",
+            &condemned.events,
+        ),
+    ];
+    for (sql, numbers) in texts {
+        let mut statement = batch.conn.prepare_cached(sql)?;
+        for number in numbers {
+            for text in statement.query_map([number], |row| row.get(0))? {
+                named.push(text?);
+            }
+        }
+    }
+    Ok(named)
 }
 
 type Sent = BTreeMap<Name, SentTo>;

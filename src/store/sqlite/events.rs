@@ -35,7 +35,7 @@ pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>,
     }))
 }
 
-/// Events, newest first.
+/// Events, newest first unless told otherwise.
 pub(super) fn events(
     view: &View<'_>,
     key: &StoreKey,
@@ -45,8 +45,12 @@ pub(super) fn events(
     let bounds = Bounds::of(filter);
     let mut found = Found::new(search);
     if filter.subject.is_some() || filter.candidate.is_some() {
-        let named = of_subjects(view, key, filter)?.into_iter();
+        let mut named = of_subjects(view, key, filter)?;
+        if filter.oldest_first {
+            named.reverse();
+        }
         let held = named
+            .into_iter()
             .map(|row| row.event)
             .filter(|event| bounds.hold(event.id));
         for event in held {
@@ -69,13 +73,17 @@ struct Bounds {
 
 impl Bounds {
     fn of(filter: &EventFilter) -> Self {
+        let since = filter.since.map(EventId::first_at);
         let until = filter.until.map(EventId::first_at);
-        let after = filter.cursor.map(|cursor| cursor.0.event);
-        let below = until.into_iter().chain(after).min();
+        let last = filter.cursor.map(|cursor| cursor.0.event);
+        let (above, before) = match filter.oldest_first {
+            true => (last.map(EventId::next), None),
+            false => (None, last),
+        };
+        let from = since.into_iter().chain(above).max();
+        let below = until.into_iter().chain(before).min();
         Self {
-            from: filter
-                .since
-                .map_or(EventId::from_bytes([0; 16]), EventId::first_at),
+            from: from.unwrap_or(EventId::from_bytes([0; 16])),
             below: below.unwrap_or(EventId::from_bytes([0xff; 16])),
         }
     }
@@ -187,7 +195,7 @@ impl Found<Event> {
                 .into(),
             source.into(),
         ];
-        let mut statement = view.conn.prepare_cached(&list_sql())?;
+        let mut statement = view.conn.prepare_cached(&list_sql(filter.oldest_first))?;
         let mut rows = statement.query(params_from_iter(values))?;
         while !self.is_full()
             && let Some(row) = rows.next()?
@@ -201,12 +209,13 @@ impl Found<Event> {
     }
 }
 
-pub(super) fn list_sql() -> String {
+pub(super) fn list_sql(oldest_first: bool) -> String {
+    let order = if oldest_first { "ASC" } else { "DESC" };
     format!(
         "SELECT {}, (?3 IS NULL OR e.type = ?3) AND (?4 IS NULL OR e.source = ?4) AS fits
          FROM event AS e LEFT JOIN subject AS s ON s.id = e.subject
          WHERE e.id >= ?1 AND e.id < ?2
-         ORDER BY e.id DESC",
+         ORDER BY e.id {order}",
         rows::EVENT
     )
 }

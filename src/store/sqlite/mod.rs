@@ -2,19 +2,21 @@
 //! writes, and readers beside it. One relay has the file at a time, and with it every lane.
 
 mod accept;
+mod acts;
 mod batch;
+mod create;
 mod deliveries;
 mod erase;
 mod events;
 mod fault;
 mod file;
+mod jobs;
 mod lanes;
 mod look;
 mod migrate;
 mod moving;
 mod paging;
 mod readers;
-mod replay;
 mod rows;
 mod sealed;
 mod senders;
@@ -37,13 +39,13 @@ pub use look::{Place, look};
 pub use writer::OnCommit;
 
 use super::{
-    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, Keyring, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed,
-    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
-    Tally, Whose, Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
+    EventFilter, Heard, Job, Keyring, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing,
+    Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Whose,
+    Work,
 };
 use crate::clock::Clock;
-use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
 use migrate::Identity;
 use paging::Search;
 use readers::Readers;
@@ -179,19 +181,32 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
-        let write = move |batch: &mut batch::Batch<'_>| replay::replay(batch, delivery, how);
+    async fn act(&self, act: Act) -> Result<Acts, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| acts::act(batch, &act);
+        self.writer.write(write).await
+    }
+
+    async fn begin_job(
+        &self,
+        task: Task,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<Job, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| jobs::begin(batch, &task, dry_run, now);
+        self.writer.write(write).await
+    }
+
+    async fn jobs(&self) -> Result<Vec<Job>, StoreError> {
+        self.readers.read(|view| jobs::list(&view.conn)).await
+    }
+
+    async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
+        let write = move |batch: &mut batch::Batch<'_>| jobs::cancel(batch, id, now);
         self.writer.write(write).await
     }
 
     async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError> {
         let write = move |batch: &mut batch::Batch<'_>| moving::step(batch, &step);
-        self.writer.write(write).await
-    }
-
-    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError> {
-        let reason = reason.to_owned();
-        let write = move |batch: &mut batch::Batch<'_>| replay::discard(batch, delivery, &reason);
         self.writer.write(write).await
     }
 

@@ -91,7 +91,7 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
     check(settle::FIND, "sqlite_autoindex_event_1 (id=?)");
     check(&work::sql(), "sqlite_autoindex_event_1 (id=?)");
     check(
-        &events::list_sql(),
+        &events::list_sql(false),
         "sqlite_autoindex_event_1 (id>? AND id<?)",
     );
     check(senders::LAST, "SEARCH heard USING INTEGER PRIMARY KEY");
@@ -99,7 +99,7 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
     check(deliveries::OLDEST_DUE, "delivery_due (destination=?)");
     check(deliveries::OLDEST_MOVED, "delivery_moved (destination=?)");
     check(
-        &deliveries::list_sql(None, true),
+        &deliveries::list_sql(None, true, false),
         "sqlite_autoindex_event_1 (id>? AND id<?)",
     );
     drop(store);
@@ -113,7 +113,7 @@ fn a_short_list_by_state_is_taken_from_its_partial_index() {
         (State::Waiting, "delivery_due (destination=?"),
         (State::Dead, "delivery_dead (destination=?"),
     ] {
-        let told = plan_of(&conn, &deliveries::list_sql(Some(state), true)).join("; ");
+        let told = plan_of(&conn, &deliveries::list_sql(Some(state), true, false)).join("; ");
         assert!(told.contains(index), "{told}");
     }
     drop(store);

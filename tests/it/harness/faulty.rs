@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
+use mojito_relay::model::{
+    Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page,
+};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Resealed,
-    Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose,
-    Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
+    EventFilter, Heard, Job, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing, Settled,
+    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -127,19 +128,34 @@ impl Store for FaultyStore {
         self.inner.release(destination, now, limit).await
     }
 
-    async fn replay(&self, delivery: DeliveryId, how: Replay) -> Result<Replayed, StoreError> {
-        self.may("replay")?;
-        self.inner.replay(delivery, how).await
+    async fn act(&self, act: Act) -> Result<Acts, StoreError> {
+        self.may("act")?;
+        self.inner.act(act).await
+    }
+
+    async fn begin_job(
+        &self,
+        task: Task,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<Job, StoreError> {
+        self.may("begin_job")?;
+        self.inner.begin_job(task, dry_run, now).await
+    }
+
+    async fn jobs(&self) -> Result<Vec<Job>, StoreError> {
+        self.may("jobs")?;
+        self.inner.jobs().await
+    }
+
+    async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
+        self.may("cancel_job")?;
+        self.inner.cancel_job(id, now).await
     }
 
     async fn move_backlog(&self, step: Move) -> Result<Moved, StoreError> {
         self.may("move_backlog")?;
         self.inner.move_backlog(step).await
-    }
-
-    async fn discard(&self, delivery: DeliveryId, reason: &str) -> Result<Discarded, StoreError> {
-        self.may("discard")?;
-        self.inner.discard(delivery, reason).await
     }
 
     async fn sweep(&self, sweep: Sweep<'_>) -> Result<Swept, StoreError> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use mojito_relay::model::{Cursor, EventType, Limit, State};
-use mojito_relay::store::{DeliveryFilter, EventFilter, Replay, Tally};
+use mojito_relay::store::{DeliveryFilter, EventFilter, Tally};
 
 async fn event_ids(store: &Home, filter: EventFilter) -> Vec<EventId> {
     let page = store
@@ -410,11 +410,10 @@ store_test!(counts_equal_counting_whatever_happened, |mut store| async {
             2 => drop(store.settled(id, step, retry(step + 40, true)).await),
             _ => {
                 let how = Replay {
-                    now: at(step),
                     force: next(2) == 0,
-                    new_id: false,
+                    ..Replay::default()
                 };
-                store.replay(id, how).await.unwrap();
+                let _refused_where_it_waits = store.replayed(id, step, how).await;
             }
         }
     }

@@ -19,12 +19,13 @@ use jiff::Timestamp;
 use mojito_relay::clock::ManualClock;
 use mojito_relay::model::plus;
 use mojito_relay::model::{
-    Attempt, Budget, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Subject, Verdict,
+    Attempt, Budget, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Refusal, Subject,
+    Verdict,
 };
 use mojito_relay::store::sqlite::{SqliteOptions, SqliteStore};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Fence, Head, Keyring, NewDelivery, Outcome, Receipt,
-    Settlement, Store, StoreError, Waiting,
+    AcceptOutcome, AcceptPlan, Accepted, Act, Done, Fence, Head, Keyring, NewDelivery, Outcome,
+    Receipt, Replay, Settlement, Store, StoreError, Waiting, What,
 };
 use tempfile::TempDir;
 
@@ -167,6 +168,27 @@ impl Home {
             .iter()
             .map(|waiting| waiting.id)
             .collect()
+    }
+
+    /// Replays one delivery at `T + millis`.
+    pub(crate) async fn replayed(
+        &self,
+        delivery: DeliveryId,
+        millis: i64,
+        how: Replay,
+    ) -> Result<Done, Refusal> {
+        let act = Act {
+            what: What::Replay {
+                deliveries: vec![delivery],
+                how,
+            },
+            now: at(millis),
+            dry_run: false,
+            turn: None,
+        };
+        let acts = self.act(act).await.unwrap();
+        assert_eq!((acts.all.len(), acts.all[0].id), (1, delivery));
+        acts.all[0].outcome
     }
 
     pub(crate) async fn state(&self, delivery: DeliveryId) -> mojito_relay::model::State {

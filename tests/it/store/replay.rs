@@ -2,13 +2,11 @@
 
 use super::*;
 use mojito_relay::model::State;
-use mojito_relay::store::{Replay, Replayed, Since};
+use mojito_relay::store::Since;
 
-const PLAIN: Replay = Replay {
-    now: Timestamp::UNIX_EPOCH,
-    force: false,
-    new_id: false,
-};
+fn plain() -> Replay {
+    Replay::default()
+}
 
 store_test!(
     a_replayed_delivery_starts_anew_under_its_old_id,
@@ -16,12 +14,7 @@ store_test!(
         let id = store.accepted(plan("s-1", 1, 0, &["crm"])).await.placed[0].id;
         store.settled(id, 5, retry(50, false)).await;
         store.settled(id, 50, dead()).await;
-        let how = Replay {
-            now: at(1_000),
-            ..PLAIN
-        };
-        let replayed = store.replay(id, how).await.unwrap();
-        assert!(matches!(replayed, Replayed::Waiting { destination } if &*destination == "crm"));
+        assert_eq!(store.replayed(id, 1_000, plain()).await, Ok(Done::Waiting));
         let due = store.due(&"crm".into(), at(1_000), 9, true).await.unwrap();
         assert_eq!(ids(&due.items), [id]);
         assert_eq!(due.items[0].budget, Budget::default());
@@ -41,10 +34,8 @@ store_test!(
             (State::Waiting, 2)
         );
         assert_eq!(store.waiting(), 1);
-        assert!(matches!(
-            store.replay(id, how).await.unwrap(),
-            Replayed::NotFinal
-        ));
+        let again = store.replayed(id, 1_000, plain()).await;
+        assert_eq!(again, Err(Refusal::Waiting));
     }
 );
 
@@ -60,11 +51,10 @@ store_test!(
             for placed in &placed {
                 store.settled(placed.id, round, dead()).await;
                 let how = Replay {
-                    now: at(round),
                     new_id: true,
-                    ..PLAIN
+                    ..plain()
                 };
-                store.replay(placed.id, how).await.unwrap();
+                store.replayed(placed.id, round, how).await.unwrap();
                 let work = store
                     .work(placed.id, Since::PreviousRevision)
                     .await
@@ -76,7 +66,7 @@ store_test!(
             }
         }
         store.settled(placed[0].id, 9, dead()).await;
-        store.replay(placed[0].id, PLAIN).await.unwrap();
+        store.replayed(placed[0].id, 9, plain()).await.unwrap();
         let work = store
             .work(placed[0].id, Since::PreviousRevision)
             .await
@@ -96,20 +86,17 @@ store_test!(
         let second = store.accepted(plan("s-1", 2, 1, &["crm"])).await.placed[0].id;
         store.settled(first, 5, dead()).await;
         store.settled(second, 6, delivered(None)).await;
-        let replayed = store.replay(first, PLAIN).await.unwrap();
-        assert!(matches!(replayed, Replayed::Older { sent: 2 }));
+        let replayed = store.replayed(first, 9, plain()).await;
+        assert_eq!(replayed, Err(Refusal::Older { sent: 2 }));
         assert_eq!(store.state(first).await, State::Dead);
-        let same = store.replay(second, PLAIN).await.unwrap();
-        assert!(
-            matches!(same, Replayed::Waiting { .. }),
-            "the newest may be sent again"
-        );
+        let same = store.replayed(second, 9, plain()).await;
+        assert_eq!(same, Ok(Done::Waiting), "the newest may be sent again");
         let forced = Replay {
             force: true,
-            ..PLAIN
+            ..plain()
         };
-        let replayed = store.replay(first, forced).await.unwrap();
-        assert!(matches!(replayed, Replayed::Waiting { .. }));
+        let replayed = store.replayed(first, 9, forced).await;
+        assert_eq!(replayed, Ok(Done::Waiting));
         assert_eq!(store.due_ids("crm", 9, true).await, [first]);
     }
 );
@@ -121,7 +108,7 @@ store_test!(
         let second = store.accepted(plan("s-1", 2, 1, &["crm"])).await.placed[0].id;
         store.settled(first, 5, delivered(None)).await;
         store.settled(second, 6, delivered(None)).await;
-        store.replay(second, PLAIN).await.unwrap();
+        store.replayed(second, 9, plain()).await.unwrap();
         let work = store.work(second, Since::LastSent).await.unwrap().unwrap();
         assert_eq!(work.changed, ["score"]);
         assert_eq!(
@@ -133,10 +120,8 @@ store_test!(
 
 store_test!(what_nobody_knows_cannot_be_replayed, |store| async {
     let unknown = event_id(0).delivery(0);
-    assert!(matches!(
-        store.replay(unknown, PLAIN).await.unwrap(),
-        Replayed::Unknown
-    ));
+    let replayed = store.replayed(unknown, 0, plain()).await;
+    assert_eq!(replayed, Err(Refusal::Unknown));
 });
 
 store_test!(every_final_state_can_be_replayed, |store| async {
@@ -146,16 +131,50 @@ store_test!(every_final_state_can_be_replayed, |store| async {
     for (subject, outcome) in [("s-1", delivered(None)), ("s-2", dead()), ("s-3", skipped)] {
         let id = store.accepted(plan(subject, 1, 0, &["crm"])).await.placed[0].id;
         store.settled(id, 1, outcome).await;
-        assert!(matches!(
-            store.replay(id, PLAIN).await.unwrap(),
-            Replayed::Waiting { .. }
-        ));
+        assert_eq!(store.replayed(id, 2, plain()).await, Ok(Done::Waiting));
     }
     let superseded = store.accepted(plan("s-4", 1, 0, &["crm"])).await.placed[0].id;
     store.accepted(superseding("s-4", 2, 1, &["crm"])).await;
-    assert!(matches!(
-        store.replay(superseded, PLAIN).await.unwrap(),
-        Replayed::Waiting { .. }
-    ));
+    let replayed = store.replayed(superseded, 2, plain()).await;
+    assert_eq!(replayed, Ok(Done::Waiting));
     assert_eq!(store.waiting(), 5);
+});
+
+store_test!(
+    where_the_latest_alone_is_wanted_an_older_one_is_replayed_only_by_force,
+    |store| async {
+        let first = store.accepted(plan("s-1", 1, 0, &["crm"])).await.placed[0].id;
+        let second = store.accepted(plan("s-1", 2, 1, &["crm"])).await.placed[0].id;
+        store.settled(first, 5, dead()).await;
+        store.settled(second, 6, dead()).await;
+        let latest = Replay {
+            latest: Arc::new([Arc::from("crm")].into()),
+            ..plain()
+        };
+        assert_eq!(
+            store.replayed(first, 9, latest.clone()).await,
+            Err(Refusal::NotLatest { latest: 2 })
+        );
+        let other = Replay {
+            latest: Arc::new([Arc::from("slack")].into()),
+            ..plain()
+        };
+        assert_eq!(store.replayed(first, 9, other).await, Ok(Done::Waiting));
+        assert_eq!(store.replayed(second, 9, latest).await, Ok(Done::Waiting));
+    }
+);
+
+store_test!(what_is_about_to_be_erased_is_not_replayed, |store| async {
+    let id = store.accepted(plan("s-1", 1, 0, &["crm"])).await.placed[0].id;
+    store.settled(id, 5, dead()).await;
+    let whose = mojito_relay::store::Whose::Subject {
+        subject: "s-1".to_owned(),
+        source: None,
+    };
+    store.condemn(whose, at(6)).await.unwrap();
+    let forced = Replay {
+        force: true,
+        ..plain()
+    };
+    assert_eq!(store.replayed(id, 9, forced).await, Err(Refusal::Erased));
 });

@@ -2,7 +2,7 @@
 
 use super::*;
 use mojito_relay::model::State;
-use mojito_relay::store::{Fingerprint, Replay, SealError, SealKey, Sealing, Since};
+use mojito_relay::store::{Fingerprint, SealError, SealKey, Sealing, Since};
 use rusqlite::Connection;
 
 /// Occurs in every payload of [`marked`].
@@ -119,11 +119,10 @@ async fn every_reader_gets_what_was_accepted_and_the_files_do_not_tell_it() {
     let head = stale(home.accept(marked("s-1", 2, 9)).await);
     assert_eq!(head.payload, Some(two));
     let how = Replay {
-        now: at(20),
         force: true,
-        new_id: false,
+        ..Replay::default()
     };
-    home.replay(sent, how).await.unwrap();
+    home.replayed(sent, 20, how).await.unwrap();
     let again = home.work(sent, Since::LastSent).await.unwrap().unwrap();
     assert_eq!(again.payload, one);
     assert_eq!(

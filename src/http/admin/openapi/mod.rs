@@ -9,12 +9,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use self::operation::{Operation, Types};
+use super::jobs::{DiscardManyBody, JobView, ReplayManyBody, RerouteBody};
 use super::query::{DeliveriesQuery, EraseBody, EventsQuery, MoveBody, ReplayBody};
 use super::views::{
     ChangedView, DeliveryDetailView, DeliveryView, ErasureView, EventDetailView, EventView,
     LaneStateView, Listed, MovedView, ReloadedView, StatusView,
 };
-use crate::model::{DeliveryId, EventId};
+use crate::model::{DeliveryId, EventId, JobId};
 
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
 
@@ -27,6 +28,7 @@ fn operations(types: &mut Types) -> Vec<Operation> {
     let mut all = open();
     all.extend(reads(types));
     all.extend(writes(types));
+    all.extend(jobs(types));
     all
 }
 
@@ -135,6 +137,45 @@ fn writes(types: &mut Types) -> Vec<Operation> {
         Operation::post("/api/v1/reload", "reload", "Read the configuration again")
             .answers::<ReloadedView>(types)
             .refuses(&[422]),
+    ]
+}
+
+/// What is done to many deliveries.
+fn jobs(types: &mut Types) -> Vec<Operation> {
+    vec![
+        Operation::post("/api/v1/replay", "replayMany", "Send many deliveries again")
+            .needs_body::<ReplayManyBody>(types)
+            .answers::<JobView>(types)
+            .links("getJob", ("id", "/id")),
+        Operation::post(
+            "/api/v1/discard",
+            "discardMany",
+            "End many deliveries that wait",
+        )
+        .needs_body::<DiscardManyBody>(types)
+        .answers::<JobView>(types)
+        .links("getJob", ("id", "/id")),
+        Operation::post(
+            "/api/v1/reroute",
+            "reroute",
+            "Create what today's rules ask for and kept events do not have",
+        )
+        .needs_body::<RerouteBody>(types)
+        .answers::<JobView>(types)
+        .links("getJob", ("id", "/id")),
+        Operation::get("/api/v1/jobs", "listJobs", "Jobs, newest first")
+            .answers::<Listed<JobView>>(types)
+            .links("cancelJob", ("id", "/items/0/id")),
+        Operation::get("/api/v1/jobs/{id}", "getJob", "How far a job is")
+            .id::<JobId>(types)
+            .answers::<JobView>(types),
+        Operation::post(
+            "/api/v1/jobs/{id}/cancel",
+            "cancelJob",
+            "End a job; what it did stays done",
+        )
+        .id::<JobId>(types)
+        .answers::<JobView>(types),
     ]
 }
 

@@ -1,0 +1,345 @@
+//! What operators have done to deliveries: to one at once, to many as a job that goes from the oldest to
+//! the newest, a part at a time, and that a restart does not end.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Lanes;
+use crate::clock::Clock;
+use crate::doorbell::{Doorbell, Ring};
+use crate::model::{
+    Cursor, DeliveryId, Event, EventId, JobState, Limit, Name, Refusal, State, plus,
+};
+use crate::store::{
+    Act, Acted, Acts, DeliveryFilter, Done, EventDetail, EventFilter, Job, NewDelivery, Planned,
+    Replay, Store, StoreError, Task, Turn, What,
+};
+use crate::telemetry::Telemetry;
+
+/// Deliveries of one part: some milliseconds of the store's time.
+const PART: Limit = Limit::new(200).expect("a page");
+/// Events of one part of a reroute: each is read with all that is known of it.
+const EVENTS: Limit = Limit::new(50).expect("a page");
+/// Before the store is asked again, or whether there is room.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What a discarded delivery says.
+const DISCARDED: &str = "discarded by an operator";
+
+/// What the rules in force say, for whoever holds none.
+#[async_trait]
+pub trait Rulebook: Send + Sync {
+    /// Destinations that want the latest revision alone.
+    fn latest(&self) -> HashSet<Name>;
+
+    /// The deliveries that a kept event would get if it came now.
+    fn reroute(&self, event: &Event, payload: &Bytes, previous: Option<&Bytes>)
+    -> Vec<NewDelivery>;
+}
+
+/// Does what operators ask.
+pub struct Jobs {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Arc<Telemetry>,
+    pub doorbell: Doorbell,
+    pub lanes: Arc<dyn Lanes>,
+    pub rulebook: Arc<dyn Rulebook>,
+    /// Waiting deliveries above which a job adds no more: senders come first.
+    pub room: u64,
+    pub begun: Notify,
+}
+
+impl Jobs {
+    /// Sends a final delivery again, where nothing speaks against it.
+    pub async fn replay(&self, id: DeliveryId, how: &Asked) -> Result<Acted, StoreError> {
+        let deliveries = vec![id];
+        let how = self.how(how).await?;
+        self.one(What::Replay { deliveries, how }).await
+    }
+
+    /// Ends a delivery that waits.
+    pub async fn discard(&self, id: DeliveryId) -> Result<Acted, StoreError> {
+        let what = self.discards(vec![id]).await?;
+        self.one(what).await
+    }
+
+    /// Begins a job; how it goes on is asked for by its id.
+    pub async fn begin(&self, task: Task, dry_run: bool) -> Result<Job, StoreError> {
+        let job = self
+            .store
+            .begin_job(task, dry_run, self.clock.now())
+            .await?;
+        self.begun.notify_one();
+        Ok(job)
+    }
+
+    /// Works on jobs until `stop`, one after the other, the oldest first.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let next = self.store.jobs().await.map(oldest);
+            let wait = match next {
+                Ok(Some(job)) => match self.part(&job).await {
+                    Ok(()) => None,
+                    Err(pause) => Some(pause),
+                },
+                Ok(None) => Some(Pause::UntilAsked),
+                Err(error) => Some(Pause::Store(error)),
+            };
+            let pause = async {
+                match wait {
+                    None => {}
+                    Some(Pause::UntilAsked) => self.begun.notified().await,
+                    Some(pause) => {
+                        if let Pause::Store(error) = pause {
+                            tracing::warn!(%error, "jobs wait for the store");
+                        }
+                        self.clock.idle_until(plus(self.clock.now(), PAUSE)).await;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Whether it stands still because so much waits that senders would be turned away.
+    pub fn waits_for_room(&self, job: &Job) -> bool {
+        let adds = !job.dry_run && !matches!(job.task, Task::Discard { .. });
+        job.state == JobState::Running && adds && self.store.waiting() >= self.room
+    }
+
+    async fn one(&self, what: What) -> Result<Acted, StoreError> {
+        let act = Act {
+            what,
+            now: self.clock.now(),
+            dry_run: false,
+            turn: None,
+        };
+        let acts = self.store.act(act).await?;
+        self.tell(&acts);
+        let acted = acts.all.into_iter().next();
+        Ok(acted.expect("one was asked for, and one is answered for"))
+    }
+
+    /// One part of a job.
+    async fn part(&self, job: &Job) -> Result<(), Pause> {
+        if self.waits_for_room(job) {
+            return Err(Pause::NoRoom);
+        }
+        let (what, turn) = match &job.task {
+            Task::Replay {
+                filter,
+                force,
+                new_id,
+            } => {
+                let (deliveries, turn) = self.page(job, filter).await?;
+                let asked = Asked {
+                    force: *force,
+                    new_id: *new_id,
+                };
+                let how = self.how(&asked).await?;
+                (What::Replay { deliveries, how }, turn)
+            }
+            Task::Discard { filter } => {
+                let (deliveries, turn) = self.page(job, filter).await?;
+                (self.discards(deliveries).await?, turn)
+            }
+            Task::Reroute { filter } => self.planned(job, filter).await?,
+        };
+        let act = Act {
+            what,
+            now: self.clock.now(),
+            dry_run: job.dry_run,
+            turn: Some(turn),
+        };
+        let acts = self.store.act(act).await?;
+        if !job.dry_run {
+            self.tell(&acts);
+        }
+        if acts.over {
+            tracing::info!(job = %job.id, "a job is over; `relay jobs` tells what it did");
+        }
+        Ok(())
+    }
+
+    /// The next deliveries of a job, none of them younger than it.
+    async fn page(
+        &self,
+        job: &Job,
+        filter: &DeliveryFilter,
+    ) -> Result<(Vec<DeliveryId>, Turn), StoreError> {
+        let filter = DeliveryFilter {
+            until: Some(filter.until.unwrap_or(job.created_at).min(job.created_at)),
+            cursor: job.place,
+            oldest_first: true,
+            ..filter.clone()
+        };
+        let page = self.store.deliveries(filter, PART).await?;
+        let turn = turn(job, page.items.len(), page.next, {
+            page.items.last().map(|last| last.created_at)
+        });
+        let ids = page.items.into_iter().map(|delivery| delivery.id);
+        Ok((ids.collect(), turn))
+    }
+
+    /// The next events of a job with what they are to get, by the rules in force now.
+    async fn planned(&self, job: &Job, filter: &EventFilter) -> Result<(What, Turn), StoreError> {
+        let filter = EventFilter {
+            until: Some(filter.until.unwrap_or(job.created_at).min(job.created_at)),
+            cursor: job.place,
+            oldest_first: true,
+            ..filter.clone()
+        };
+        let page = self.store.events(filter, EVENTS).await?;
+        let turn = turn(job, page.items.len(), page.next, {
+            page.items.last().map(|last| last.received_at)
+        });
+        let mut events = Vec::with_capacity(page.items.len());
+        for event in page.items {
+            events.push(self.plan(event).await?);
+        }
+        let latest = Arc::new(self.rulebook.latest());
+        Ok((What::Create { events, latest }, turn))
+    }
+
+    async fn plan(&self, event: Event) -> Result<Planned, StoreError> {
+        let id = event.id;
+        let refused = |refusal| Planned {
+            event: id,
+            deliveries: Err(refusal),
+        };
+        let Some(detail) = self.store.event(id).await? else {
+            return Ok(refused(Refusal::Unknown));
+        };
+        let previous = match before(&detail) {
+            Some(previous) => self.store.event(previous).await?,
+            None => None,
+        };
+        let previous = previous.and_then(|detail| detail.payload);
+        let Some(payload) = detail.payload else {
+            return Ok(refused(Refusal::NoPayload));
+        };
+        let wanted = self
+            .rulebook
+            .reroute(&event, &payload, previous.as_ref())
+            .into_iter()
+            .filter(|new| {
+                let mut has = detail.deliveries.iter();
+                !has.any(|one| one.destination == new.destination)
+            });
+        Ok(Planned {
+            event: id,
+            deliveries: Ok(wanted.collect()),
+        })
+    }
+
+    async fn how(&self, asked: &Asked) -> Result<Replay, StoreError> {
+        Ok(Replay {
+            force: asked.force,
+            new_id: asked.new_id,
+            latest: Arc::new(self.rulebook.latest()),
+            sending: self.sending().await?,
+        })
+    }
+
+    async fn discards(&self, deliveries: Vec<DeliveryId>) -> Result<What, StoreError> {
+        Ok(What::Discard {
+            deliveries,
+            sending: self.sending().await?,
+            reason: DISCARDED.to_owned(),
+        })
+    }
+
+    async fn sending(&self) -> Result<HashSet<DeliveryId>, StoreError> {
+        self.lanes.sending().await.ok_or(StoreError::Closed)
+    }
+
+    /// Tells the lanes, and everybody who watches, what was done.
+    fn tell(&self, acts: &Acts) {
+        let mut look = BTreeSet::new();
+        for acted in &acts.all {
+            let (Ok(done), Some(destination)) = (acted.outcome, &acted.destination) else {
+                continue;
+            };
+            match done {
+                Done::Waiting => {
+                    look.insert(destination.clone());
+                }
+                Done::Ended(state) => self.ended(acted.id, destination, state),
+            }
+        }
+        for (destination, delivery) in &acts.superseded {
+            self.ended(*delivery, destination, State::Superseded);
+        }
+        for destination in look {
+            self.doorbell.ring(Ring::Look { destination });
+        }
+    }
+
+    fn ended(&self, delivery: DeliveryId, destination: &Name, state: State) {
+        self.telemetry.ended(delivery, destination, state);
+        self.doorbell.ring(Ring::Superseded {
+            destination: destination.clone(),
+            delivery,
+        });
+    }
+}
+
+/// How a replay was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// Also what is too late by a newer revision.
+    pub force: bool,
+    /// Under another `webhook-id`.
+    pub new_id: bool,
+}
+
+/// Why there is no next part yet.
+enum Pause {
+    UntilAsked,
+    /// So much waits that senders would be turned away.
+    NoRoom,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Pause {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn oldest(jobs: Vec<Job>) -> Option<Job> {
+    let mut jobs = jobs.into_iter().rev();
+    jobs.find(|job| job.state == JobState::Running)
+}
+
+fn turn(
+    job: &Job,
+    looked_at: usize,
+    next: Option<Cursor>,
+    reached: Option<jiff::Timestamp>,
+) -> Turn {
+    Turn {
+        job: job.id,
+        looked_at: looked_at as u64,
+        next,
+        reached,
+    }
+}
+
+/// The revision before an event's own.
+fn before(detail: &EventDetail) -> Option<EventId> {
+    let own = detail.event.revision;
+    let mut revisions = detail.revisions.iter();
+    let before = revisions.find(|one| one.revision + 1 == own)?;
+    Some(before.event)
+}
