@@ -4,6 +4,7 @@
 mod compile;
 mod diff;
 mod explain;
+mod lacks;
 mod online;
 mod reach;
 mod rehearse;
@@ -16,8 +17,8 @@ mod wires;
 pub use compile::{Compiled, Ready, compile};
 pub use diff::{Difference, DifferenceKind, differences};
 pub use explain::{
-    Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
-    RECEIPT, RouteAnswer, Unanswerable, explain,
+    Answer, AsKept, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past,
+    Question, RECEIPT, RouteAnswer, Unanswerable, explain,
 };
 pub use online::{Look, look_online};
 pub use rehearse::{Rehearsal, rehearse};
@@ -186,6 +187,7 @@ impl Relay {
             })
         };
         let (ingress, admin) = (address(&parts.ingress)?, address(&parts.admin)?);
+        lacks::warnings(&compiled, &*parts.store).await;
         let certificates = config
             .server
             .tls

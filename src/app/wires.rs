@@ -88,6 +88,7 @@ impl Wires {
             tried: Mutex::new(tried),
             fixed: reload::Fixed::of(config),
             intake,
+            store: parts.store.clone(),
             lanes: self.lanes.clone(),
             certificates: self.certificates.clone(),
             transport: parts.transport.clone(),

@@ -1,8 +1,10 @@
 //! Takes one authenticated body: which event it is, whether it is news, where it goes; and has all of
 //! that written before anybody is told that it was taken.
 
+mod keep;
 mod plan;
 
+pub use keep::UsesAll;
 pub use plan::{Arrival, Plan, Stamp, plan, work};
 
 use std::collections::HashMap;
@@ -18,7 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Budget, Event, EventId, EventType, Mint, Name, State, Subject, TraceParent};
+use crate::model::{
+    Budget, Event, EventId, EventType, Kept, Mint, Name, State, Subject, TraceParent,
+};
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source, known_type};
 use crate::store::{
@@ -37,6 +41,8 @@ pub struct Rules {
     pub sources: HashMap<Name, Arc<Source>>,
     pub routes: Routes,
     pub destinations: HashMap<Name, Arc<Destination>>,
+    /// What is kept of the payloads of sources that are minimised.
+    pub kept: HashMap<Name, Kept>,
 }
 
 /// Takes bodies.
@@ -168,6 +174,7 @@ impl Intake {
                 Plan::News(mut plan) => {
                     plan.trace = span.place();
                     let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
+                    let (payload, kept) = (plan.payload.clone(), plan.kept.clone());
                     match self.write(plan, span).await? {
                         AcceptOutcome::Stale(latest) => head = Some(latest),
                         AcceptOutcome::Erased => {
@@ -184,7 +191,8 @@ impl Intake {
                                 trace: span.place(),
                                 event,
                                 deliveries,
-                                payload: arrival.body.clone(),
+                                payload,
+                                kept,
                                 previous,
                             };
                             let count = news.deliveries.len();
@@ -259,6 +267,7 @@ impl Intake {
                     let payloads = (news.payload.clone(), previous);
                     Box::new(Work {
                         trace: news.trace,
+                        kept: news.kept.clone(),
                         ..work(&news.event, delivery, placed.id, payloads)
                     })
                 });
@@ -379,7 +388,9 @@ fn trace(span: &mut Span, taken: &Result<Receipt, NotTaken>) {
 struct News {
     event: Arc<Event>,
     deliveries: Vec<NewDelivery>,
+    /// As the store has it, so that an attempt sees the same after a restart.
     payload: Bytes,
+    kept: Option<Kept>,
     /// Payload of the revision before.
     previous: Option<Bytes>,
     trace: Option<TraceParent>,

@@ -61,8 +61,9 @@ pub struct Admin {
 /// Reads the configuration again.
 #[async_trait]
 pub trait Reload: Send + Sync {
-    /// Puts it in force; or says what is wrong with it, and then nothing has changed.
-    async fn reload(&self) -> Result<(), Vec<String>>;
+    /// Puts it in force, and warns of what follows for deliveries that wait; or says what is wrong with it, and
+    /// then nothing has changed.
+    async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
 }
 
 /// Which configuration is in force.
@@ -83,6 +84,8 @@ pub struct LastReload {
     pub at: Timestamp,
     /// Empty where it is in force now; else what is wrong, in the words of `relay check`.
     pub errors: Vec<String>,
+    /// What it means for deliveries that wait: which lack fields that are used now
+    pub warnings: Vec<String>,
 }
 
 type Answer = Result<Response<Reply>, AdminProblem>;
@@ -320,9 +323,9 @@ impl Admin {
 
     async fn reload(&self) -> Answer {
         match self.reload.reload().await {
-            Ok(()) => {
+            Ok(warnings) => {
                 let config = views::config(&self.in_force.load());
-                Ok(json(&views::ReloadedView { config }))
+                Ok(json(&views::ReloadedView { config, warnings }))
             }
             Err(errors) => Err(AdminProblem::Unprocessable {
                 detail: errors.join("\n").into(),

@@ -82,6 +82,7 @@ function showFacts(list, detail) {
     ["Candidate", detail.candidate === null ? "none" : el("code", {}, detail.candidate)],
     ["Changed", changed(detail)],
   ];
+  if (detail.kept_fields !== null) rows.push(["Kept of the payload", detail.kept_fields.join(", ")]);
   if (detail.route_errors.length > 0) {
     rows.push(["Errors of rules", detail.route_errors.map((error) => el("p", { class: "reason" }, typeof error === "string" ? error : JSON.stringify(error)))]);
   }

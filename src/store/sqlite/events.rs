@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows::{self, EventRow};
-use super::subjects;
+use super::{kept, subjects};
 use crate::model::{Attempt, Delivery, Event, EventId, Page};
 use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
 
@@ -26,6 +26,7 @@ pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>,
         .optional()?;
     Ok(Some(EventDetail {
         payload: body.map(Bytes::from),
+        kept: kept::of_event(view, row.seq)?,
         deliveries: deliveries(view, row.seq)?,
         revisions: revisions(view, &row)?,
         event: row.event,

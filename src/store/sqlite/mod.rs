@@ -8,6 +8,7 @@ mod erase;
 mod events;
 mod fault;
 mod file;
+mod kept;
 mod lanes;
 mod look;
 mod migrate;
@@ -37,8 +38,8 @@ pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
-    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, Lacking, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
+    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Wanted, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
@@ -249,6 +250,12 @@ impl Store for SqliteStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.readers
             .read(move |view| deliveries::tallies(view, now))
+            .await
+    }
+
+    async fn lacking(&self, wanted: Vec<Wanted>) -> Result<Vec<Lacking>, StoreError> {
+        self.readers
+            .read(move |view| kept::lacking(view, &wanted))
             .await
     }
 

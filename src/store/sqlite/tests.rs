@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::paging::Search;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, senders, settle, subjects,
+    SqliteOptions, SqliteStore, accept, deliveries, events, kept, lanes, senders, settle, subjects,
     sweep, work,
 };
 use crate::clock::ManualClock;
@@ -86,6 +86,7 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
         &events::list_sql(),
         "sqlite_autoindex_event_1 (id>? AND id<?)",
     );
+    check(kept::WAITING, "delivery_due (destination=?)");
     check(senders::LAST, "SEARCH heard USING INTEGER PRIMARY KEY");
     check(senders::STUCK, "awaited_since (source=? AND since<?)");
     check(deliveries::OLDEST_DUE, "delivery_due (destination=?)");
@@ -315,6 +316,7 @@ fn plan() -> AcceptPlan {
             route_errors: Vec::new(),
         }),
         payload: "{}".into(),
+        kept: None,
         fields: FieldDigests::default(),
         trace: None,
         deliveries: vec![crm],

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Fault;
+use super::kept;
 use super::readers::View;
 use super::rows::{self, EventRow};
-use crate::model::{DeliveryId, State, TraceParent};
+use crate::model::{DeliveryId, Kept, State, TraceParent};
 use crate::store::{Receipt, Since, Work};
 
 /// Reads an attempt's work; None where the delivery does not wait.
@@ -29,6 +30,7 @@ pub(super) fn work(
     let payload = body.ok_or(Fault::Damaged("a waiting delivery has no payload"))?;
     let destination: i64 = row.get(13)?;
     let trace: Option<Vec<u8>> = row.get(17)?;
+    let kept: Option<String> = row.get(18)?;
     let webhook: Option<u16> = row.get(15)?;
     let event = rows::event(view, row)?;
     let sent = sent(view, &event, destination)?;
@@ -36,12 +38,16 @@ pub(super) fn work(
         Since::PreviousRevision => before(&event),
         Since::LastSent => last_sent(view, &event, sent.as_ref())?,
     };
+    let (previous, previous_kept) = payload_of(view, from.seq)?.unzip();
+    let previous_kept = previous_kept.flatten();
     Ok(Some(Work {
         destination: view.name(destination)?,
         route: view.name(row.get(14)?)?,
         webhook_id: delivery.event.delivery(webhook.unwrap_or(delivery.number)),
         payload: payload.into(),
-        previous: payload_of(view, from.seq)?,
+        kept: kept.as_deref().map(kept::read).transpose()?,
+        previous,
+        previous_kept,
         changed: from.changed,
         receipt: sent.and_then(|sent| sent.receipt),
         event: Arc::new(event.event),
@@ -52,9 +58,10 @@ pub(super) fn work(
 /// The columns of an event, then those of the delivery and the payload from number 12 on.
 pub(super) fn sql() -> String {
     format!(
-        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, e.trace
+        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, e.trace, k.fields
          FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = ?2
          LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
+         LEFT JOIN kept AS k ON k.id = e.kept
          WHERE e.id = ?1",
         rows::EVENT
     )
@@ -144,14 +151,22 @@ fn last_sent(view: &View<'_>, event: &EventRow, sent: Option<&Sent>) -> Result<F
     Ok(from)
 }
 
-fn payload_of(view: &View<'_>, seq: Option<i64>) -> Result<Option<Bytes>, Fault> {
+/// An event's payload, and which fields were kept of it if it is not whole.
+fn payload_of(view: &View<'_>, seq: Option<i64>) -> Result<Option<(Bytes, Option<Kept>)>, Fault> {
     let Some(seq) = seq else {
         return Ok(None);
     };
-    let body = view
+    let found: Option<(Vec<u8>, Option<String>)> = view
         .conn
-        .prepare_cached("SELECT body FROM payload WHERE seq = ?1")?
-        .query_row([seq], |row| row.get::<_, Vec<u8>>(0))
+        .prepare_cached(
+            "SELECT p.body, k.fields FROM payload AS p JOIN event AS e ON e.seq = p.seq
+             LEFT JOIN kept AS k ON k.id = e.kept WHERE p.seq = ?1",
+        )?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(body.map(Bytes::from))
+    let payload = found.map(|(body, fields)| {
+        let kept = fields.as_deref().map(kept::read).transpose()?;
+        Ok((Bytes::from(body), kept))
+    });
+    payload.transpose()
 }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use mojito_relay::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, Limit, Name, Page};
 use mojito_relay::store::{
     AcceptOutcome, AcceptPlan, Condemned, DeliveryFilter, Discarded, Due, Erasure, EventDetail,
-    EventFilter, Heard, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
-    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Whose, Work,
+    EventFilter, Heard, Lacking, LaneRecord, Lease, Listen, Move, Moved, Replay, Replayed, Settled,
+    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Wanted, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -182,6 +182,11 @@ impl Store for FaultyStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.may("tallies")?;
         self.inner.tallies(now).await
+    }
+
+    async fn lacking(&self, wanted: Vec<Wanted>) -> Result<Vec<Lacking>, StoreError> {
+        self.may("lacking")?;
+        self.inner.lacking(wanted).await
     }
 
     async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError> {
