@@ -122,7 +122,6 @@ async fn compare(
     let (event_type, subject) = event.kind();
     let stored = (event.id()?, event.received_at);
     let kept = event.kept();
-    compared.minimised += usize::from(kept.is_some());
     let explained = |ready: &Ready| -> Option<Explanation> {
         let source: &Source = ready.compiled.rules.sources.get(event.source.as_str())?;
         let headers = source.kind.headers_of(&event_type, subject.as_ref());
@@ -138,6 +137,7 @@ async fn compare(
         compared.left_out += 1;
         return Ok(());
     };
+    compared.minimised += usize::from(kept.is_some());
     let found = differences(&was, &is).into_iter().map(|difference| Found {
         event: event.id.clone(),
         event_type: event.event_type.clone(),

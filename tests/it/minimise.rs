@@ -169,3 +169,28 @@ async fn a_candidate_is_erased_from_what_was_kept_too() {
     assert_eq!(gone.status, 404);
     assert_eq!(holding(relay.folder(), "r-1"), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_and_changed_back_is_named_where_it_can_no_longer_be_compared() {
+    let rules = RULES.replace("retry =", "revisions = \"latest\"\nretry =");
+    for (minimise, changed) in [
+        ("true", json!(["ai_analysis_recruiter", "nested", "score"])),
+        ("false", json!(["score"])),
+    ] {
+        let rules = rules.replace("minimise = true", &format!("minimise = {minimise}"));
+        let mut relay = TestRelay::start(&rules).await;
+        relay.post("jobmojito", result(1.0, "one")).await;
+        relay.ended(State::Delivered, 1).await;
+        relay.tell("/api/v1/destinations/app/pause", "").await;
+        relay.post("jobmojito", result(2.0, "two")).await;
+        relay.post("jobmojito", result(3.0, "one")).await;
+        relay.tell("/api/v1/destinations/app/resume", "").await;
+        relay.ended(State::Delivered, 2).await;
+        let told = relay.receivers.seen()[1].json();
+        assert_eq!(
+            told,
+            json!({"score": 3, "before": 1, "changed": changed}),
+            "minimise = {minimise}"
+        );
+    }
+}

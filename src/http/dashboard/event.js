@@ -19,12 +19,14 @@ export function event(id) {
   });
   const deliveries = el("section", { "aria-labelledby": "deliveries-title" });
   let payload = null;
-  const folded = payloadView(() => payload);
+  let kept = null;
+  const folded = payloadView(() => payload, () => kept);
 
   async function load() {
     try {
       const detail = await get(`events/${id}`);
       payload = detail.payload;
+      kept = detail.kept_fields;
       title.textContent = `${detail.type}, revision ${detail.revision}`;
       showFacts(facts, detail);
       revisions.show([...detail.revisions].reverse());
@@ -165,7 +167,7 @@ function point(kind, title, more) {
   return el("li", { class: `point ${kind.replace(" ", "-")}` }, el("p", { class: "what" }, title), more);
 }
 
-function payloadView(payload) {
+function payloadView(payload, kept) {
   const text = el("pre", { class: "payload", tabindex: "0" });
   const note = el("p", { class: "note" });
   const element = el(
@@ -176,9 +178,10 @@ function payloadView(payload) {
   function update() {
     const value = payload();
     const gone = value === null;
+    const came = kept() === null ? "As it came in." : "Only a part of it was kept: what else there was is not known.";
     note.textContent = gone
       ? "The payload is not kept any more."
-      : "As it came in. It is about a person: do not copy it further than needed.";
+      : `${came} It is about a person: do not copy it further than needed.`;
     text.hidden = gone;
     const shown = element.open && !gone ? JSON.stringify(value, null, 2) : "";
     if (text.textContent !== shown) text.textContent = shown;
