@@ -204,6 +204,25 @@ async fn a_full_disk_fails_the_whole_batch_and_nothing_of_it_is_kept() {
 }
 
 #[tokio::test]
+async fn a_set_of_fields_whose_batch_failed_is_written_again() {
+    fn keep(batch: &mut Batch<'_>) -> Done {
+        let fields = ["id".to_owned()].into_iter().collect();
+        batch.kept(&fields)?;
+        Ok(())
+    }
+    let (_folder, options, store) = open();
+    let store = Arc::new(store);
+    let answers = one_batch(&store, vec![keep, fill_the_disk]).await;
+    assert!(answers.iter().all(Result::is_err));
+    store.writer.write(keep).await.unwrap();
+    let conn = Connection::open(&options.path).unwrap();
+    let fields: String = conn
+        .query_row("SELECT fields FROM kept", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(fields, r#"["id"]"#);
+}
+
+#[tokio::test]
 async fn a_commit_that_one_command_spoils_is_done_without_it() {
     let (_folder, _, store) = open();
     let store = Arc::new(store);

@@ -1,7 +1,5 @@
 //! Which fields were kept of a payload, and what waits without one that is read now.
 
-use std::sync::Arc;
-
 use super::*;
 use mojito_relay::model::Kept;
 use mojito_relay::store::{Lacking, Since, Wanted};
@@ -138,21 +136,5 @@ store_test!(
             "those that were delivered lack nothing any more"
         );
         assert_eq!(found[0].events.len(), Lacking::NAMED);
-    }
-);
-
-store_test!(
-    a_set_that_a_failed_batch_gave_out_is_given_out_again,
-    |store| async {
-        let stale = AcceptPlan {
-            kept: Some(set(&["id"])),
-            ..plan("s-1", 7, 1, &[])
-        };
-        assert!(store.accept(stale).await.is_err());
-        let mut sound = of(&["id"], "s-1", 1, &["ats"]);
-        Arc::make_mut(&mut sound.event).candidate = Some("c-1".to_owned());
-        let id = store.accepted(sound).await.placed[0].id;
-        let detail = store.event(id.event).await.unwrap().unwrap();
-        assert_eq!(detail.kept, Some(set(&["id"])));
     }
 );
