@@ -30,6 +30,7 @@ fn all_presets(minimise: bool) -> Ready {
     toml += "[destinations.newest]\nurl = \"http://newest.test/{{ result.id }}\"\nrevisions = \"latest\"\n\
              body = { was = \"{{ previous.interview_id }}\", deep = \"{{ result.nested.deep }}\", changed = \"{{ event.changed }}\" }\n\
              [[routes]]\nname = \"decided\"\nevents = [\"*\"]\nchanged = [\"recruiter_go_next_round\"]\nto = [\"newest\"]\n\
+             [[routes]]\nname = \"linked\"\nevents = [\"*\"]\nchanged = [\"profile_interview_id\"]\nto = [\"newest\"]\n\
              [[routes]]\nname = \"moved\"\nevents = [\"*\"]\nto = [\"newest\"]\n\
              when = \"previous != null && previous.processing_status != result.processing_status\"\n\
              [[routes]]\nname = \"high\"\nevents = [\"*\"]\nto = [\"newest\"]\nwhen = \"result.score > 4.0 || result['interview_id'] == 7.0\"\n";
@@ -135,6 +136,7 @@ fn explained(ready: &Ready, source: &str, body: &Bytes, previous: Option<&Bytes>
 fn padded(body: &str, id: &str) -> String {
     let mut value: Value = serde_json::from_str(body).unwrap();
     value["id"] = id.into();
+    value["profile_interview_id"] = 7.into();
     value["unused"] = serde_json::json!({"text": body, "list": [1, null, {"id": 2}]});
     value.to_string()
 }
