@@ -1,12 +1,15 @@
 //! CEL expressions over an event or a response: compiled once, evaluated to yes, no or an error.
 //! An error is never a yes.
 
+mod names;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cel::common::ast::{Expr, IdedExpr};
 use cel::{Context, Program, Value as Cel};
 use serde_json::Value;
+
+use names::Names;
 
 /// Names that an expression about an event may use.
 pub const EVENT_ROOTS: &[&str] = &["event", "result", "previous", "with"];
@@ -35,6 +38,7 @@ pub struct Expression {
     program: Program,
     roots: Vec<String>,
     reads: Vec<FieldPath>,
+    whole: Vec<String>,
 }
 
 /// A field that an expression or template reads: a root name and the keys below it, `result.score`.
@@ -104,6 +108,7 @@ impl Expression {
             program,
             roots: found.roots,
             reads: found.reads,
+            whole: found.whole,
         })
     }
 
@@ -123,6 +128,12 @@ impl Expression {
         let roots = self.roots.iter().filter(whole);
         let roots = roots.map(|root| vec![root.clone()]);
         roots.chain(self.reads.iter().cloned()).collect()
+    }
+
+    /// The names whose every field it may depend on: those that it uses without naming a field, other than
+    /// to compare them with null.
+    pub fn reads_whole(&self) -> &[String] {
+        &self.whole
     }
 
     /// Evaluates to true or false. The error names fields and types, never values.
@@ -276,104 +287,6 @@ fn syntax_error(errors: &cel::ParseErrors) -> BadExpression {
     }
 }
 
-/// What an expression names, collected from its tree.
-#[derive(Default)]
-struct Names {
-    roots: Vec<String>,
-    functions: Vec<String>,
-    reads: Vec<FieldPath>,
-    presence_test: bool,
-}
-
-impl Names {
-    fn walk(&mut self, node: &IdedExpr, bound: &mut Vec<String>) {
-        match &node.expr {
-            Expr::Ident(name) => self.name(name, bound),
-            Expr::Select(select) => {
-                self.presence_test |= select.test;
-                match path(node) {
-                    Some(fields) if !bound.contains(&fields[0]) => {
-                        self.name(&fields[0], bound);
-                        self.reads.push(fields);
-                    }
-                    _ => self.walk(&select.operand, bound),
-                }
-            }
-            Expr::Call(call) => {
-                let is_name = call
-                    .func_name
-                    .starts_with(|c: char| c.is_ascii_alphabetic());
-                if is_name && !self.functions.contains(&call.func_name) {
-                    self.functions.push(call.func_name.clone());
-                }
-                if let Some(fields) = path(node).filter(|fields| !bound.contains(&fields[0])) {
-                    self.reads.push(fields);
-                }
-                for part in call.target.iter().map(|target| &**target).chain(&call.args) {
-                    self.walk(part, bound);
-                }
-            }
-            Expr::List(list) => list
-                .elements
-                .iter()
-                .for_each(|element| self.walk(element, bound)),
-            Expr::Map(map) => self.walk_map(&map.entries, bound),
-            Expr::Comprehension(each) => {
-                self.walk(&each.iter_range, bound);
-                self.walk(&each.accu_init, bound);
-                let outer = bound.len();
-                bound.extend([each.iter_var.clone(), each.accu_var.clone()]);
-                bound.extend(each.iter_var2.clone());
-                for part in [&each.loop_cond, &each.loop_step, &each.result] {
-                    self.walk(part, bound);
-                }
-                bound.truncate(outer);
-            }
-            Expr::Struct(_) | Expr::Literal(_) | Expr::Unspecified => {}
-        }
-    }
-
-    fn walk_map(&mut self, entries: &[cel::common::ast::IdedEntryExpr], bound: &mut Vec<String>) {
-        for entry in entries {
-            if let cel::common::ast::EntryExpr::MapEntry(entry) = &entry.expr {
-                self.walk(&entry.key, bound);
-                self.walk(&entry.value, bound);
-            }
-        }
-    }
-
-    fn name(&mut self, name: &str, bound: &[String]) {
-        let known = self.roots.iter().any(|n| n == name) || bound.iter().any(|n| n == name);
-        if !known && !name.starts_with('@') {
-            self.roots.push(name.to_owned());
-        }
-    }
-}
-
-/// `a.b.c` or `a["b"].c` as its keys; None for anything else.
-fn path(node: &IdedExpr) -> Option<FieldPath> {
-    match &node.expr {
-        Expr::Ident(name) => Some(vec![name.clone()]),
-        Expr::Select(select) if !select.test => {
-            let mut fields = path(&select.operand)?;
-            fields.push(select.field.clone());
-            Some(fields)
-        }
-        Expr::Call(call) if call.func_name == "_[_]" => {
-            let [target, key] = call.args.as_slice() else {
-                return None;
-            };
-            let Expr::Literal(cel::common::ast::LiteralValue::String(key)) = &key.expr else {
-                return None;
-            };
-            let mut fields = path(target)?;
-            fields.push(key.inner().to_owned());
-            Some(fields)
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,6 +377,31 @@ mod tests {
         assert_eq!(bad("result.score >=").column, Some(16));
         assert!(Expression::compile("status == 200", EVENT_ROOTS).is_err());
         assert!(Expression::compile("status == 200 && json.ok == false", RESPONSE_ROOTS).is_ok());
+    }
+
+    #[test]
+    fn what_is_read_as_a_whole_is_told_from_its_fields() {
+        for (text, whole) in [
+            ("result.score > 4 && result['name'] == 'x'", ""),
+            ("result['nested']['deep'].x == 1", ""),
+            (
+                "previous == null || null != previous && previous.score < 4",
+                "",
+            ),
+            ("result.list.exists(x, x == 'a')", ""),
+            ("size(result) > 2 && result.score > 4", "result"),
+            ("result == previous", "previous result"),
+            ("'score' in result", "result"),
+            ("result[event.type] == 1", "result"),
+            ("result.exists(key, result[key] == 1)", "result"),
+            ("[previous][0] != null", "previous"),
+            ("{'a': result}.a.score == 1", "result"),
+        ] {
+            let expression = Expression::compile(text, EVENT_ROOTS).expect(text);
+            let mut found = expression.reads_whole().to_vec();
+            found.sort();
+            assert_eq!(found.join(" "), whole, "{text}");
+        }
     }
 
     #[test]

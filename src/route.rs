@@ -142,9 +142,12 @@ impl Route {
 
     /// Whether the event came through a source of this route.
     pub fn listens_to(&self, event: &Event) -> bool {
-        self.from
-            .as_ref()
-            .is_none_or(|from| from.contains(&event.source))
+        self.hears(&event.source)
+    }
+
+    /// Whether it listens to this source.
+    pub fn hears(&self, source: &Name) -> bool {
+        self.from.as_ref().is_none_or(|from| from.contains(source))
     }
 
     /// Whether the event is of a type of this route.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::config::{Config, Finding, Inputs, Loaded, Locator, OwnPreset};
 use crate::destination::{Destination, Fault, Settings};
-use crate::dispatch::{LaneSpec, RouteValues};
-use crate::intake::Rules;
+use crate::dispatch::{LaneSettings, LaneSpec, RouteValues};
+use crate::intake::{Rules, UsesAll};
 use crate::model::Name;
 use crate::route::Routes;
 use crate::transport::NetworkTransport;
@@ -54,25 +54,8 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         own_presets,
     } = loaded;
     let mut findings: Vec<Finding> = own_presets.into_iter().flat_map(faults_of).collect();
-    let mut lanes = Vec::new();
-    for (written, settings) in std::mem::take(&mut config.destinations) {
-        if look_at_files && let Err(failure) = NetworkTransport::check(&written.connection) {
-            findings.push(locator.error(&key_of(&written, "tls"), failure.message));
-        }
-        match Destination::compile(written.clone()) {
-            Ok(destination) => {
-                lanes.push(LaneSpec {
-                    destination: Arc::new(destination),
-                    settings,
-                });
-            }
-            Err(faults) => findings.extend(
-                faults
-                    .into_iter()
-                    .map(|fault| finding(&locator, &key_of(&written, &fault.key), fault)),
-            ),
-        }
-    }
+    let written = std::mem::take(&mut config.destinations);
+    let lanes = lanes(written, look_at_files, &locator, &mut findings);
     if !findings.is_empty() {
         without_repeats(&mut findings);
         findings.extend(warnings);
@@ -88,14 +71,21 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         .iter()
         .map(|lane| (lane.destination.name().clone(), lane.destination.clone()))
         .collect();
-    let rules = Rules {
+    let mut rules = Rules {
         sources: sources
             .into_iter()
             .map(|source| (source.name.clone(), Arc::new(source)))
             .collect(),
         routes: Routes::new(routes),
         destinations,
+        kept: HashMap::new(),
     };
+    let contradictions = rules.minimise();
+    if !contradictions.is_empty() {
+        let told = contradictions.iter();
+        let told = told.map(|(source, all)| contradiction(&locator, source, all));
+        return Err(told.chain(warnings).collect());
+    }
     let compiled = Compiled {
         rules,
         lanes,
@@ -109,6 +99,34 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
         inputs,
         files,
     })
+}
+
+fn lanes(
+    all: Vec<(Settings, LaneSettings)>,
+    look_at_files: bool,
+    locator: &Locator,
+    findings: &mut Vec<Finding>,
+) -> Vec<LaneSpec> {
+    let mut lanes = Vec::new();
+    for (written, settings) in all {
+        if look_at_files && let Err(failure) = NetworkTransport::check(&written.connection) {
+            findings.push(locator.error(&key_of(&written, "tls"), failure.message));
+        }
+        match Destination::compile(written.clone()) {
+            Ok(destination) => {
+                lanes.push(LaneSpec {
+                    destination: Arc::new(destination),
+                    settings,
+                });
+            }
+            Err(faults) => findings.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| finding(locator, &key_of(&written, &fault.key), fault)),
+            ),
+        }
+    }
+    lanes
 }
 
 /// What does not compile in one of the operator's presets, whoever uses it.
@@ -131,6 +149,38 @@ fn without_repeats(findings: &mut Vec<Finding>) {
         }
     }
     *findings = seen;
+}
+
+/// A source that is to be minimised, and a rule that uses all of its payloads.
+fn contradiction(locator: &Locator, source: &Name, all: &UsesAll) -> Finding {
+    let (why, hint) = match all {
+        UsesAll::Condition { route, name } => (
+            format!("the condition of route {route} reads `{name}` as a whole"),
+            format!("name the fields that it needs, such as {name}.score, or take minimise out"),
+        ),
+        UsesAll::Destination {
+            destination,
+            route,
+            key: None,
+        } => (
+            format!("{destination} (by route {route}) is sent the whole payload"),
+            format!(
+                "give {destination} a body with the fields that it needs, leave this source out of the route's `from`, \
+                 or take minimise out"
+            ),
+        ),
+        UsesAll::Destination {
+            destination,
+            route,
+            key: Some(key),
+        } => (
+            format!("{destination} (by route {route}) reads the whole payload in {key}"),
+            "name the fields that it needs, such as result.score, or take minimise out".to_owned(),
+        ),
+    };
+    let key = format!("sources.{source}.minimise");
+    let problem = format!("it would keep everything: {why}");
+    locator.error(&key, problem).hint(hint)
 }
 
 fn key_of(destination: &Settings, key: &str) -> String {

@@ -4,6 +4,7 @@
 mod compile;
 mod diff;
 mod explain;
+mod lacks;
 mod online;
 mod reach;
 mod rehearse;
@@ -16,8 +17,8 @@ mod wires;
 pub use compile::{Compiled, Ready, compile};
 pub use diff::{Difference, DifferenceKind, differences};
 pub use explain::{
-    Answer, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past, Question,
-    RECEIPT, RouteAnswer, Unanswerable, explain,
+    Answer, AsKept, ClauseAnswer, DeliveryAnswer, DeliveryOutcome, Explanation, Fate, Past,
+    Question, RECEIPT, RouteAnswer, Unanswerable, explain,
 };
 pub use online::{Look, look_online};
 pub use rehearse::{Rehearsal, rehearse};
@@ -48,7 +49,6 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{NetworkTransport, Transport};
-use crate::upkeep::Jobs;
 use wires::Wires;
 
 /// Rings that may wait for the lanes before they are told to look into the store instead.
@@ -188,6 +188,7 @@ impl Relay {
             })
         };
         let (ingress, admin) = (address(&parts.ingress)?, address(&parts.admin)?);
+        lacks::warnings(&compiled, &*parts.store).await;
         let certificates = config
             .server
             .tls
@@ -234,9 +235,7 @@ impl Relay {
         opened.map_err(|_| StoreError::Closed)?;
         let upkeep = wires.upkeep(&parts, renamed);
         relay.spawn("upkeep", upkeep.run(relay.stop.lanes.clone()));
-        let jobs = wires.jobs(&parts, intake.clone(), config.store.max_waiting);
-        relay.spawn("jobs", jobs.clone().run(relay.stop.lanes.clone()));
-        relay.open_doors(&config, parts, (intake, wires, jobs));
+        relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
             relay.watch();
         }
@@ -252,12 +251,9 @@ impl Relay {
         self.spawn("watch", watch::watch(reloader, clock, stop));
     }
 
-    fn open_doors(
-        &mut self,
-        config: &Config,
-        parts: Parts,
-        (intake, wires, jobs): (Arc<Intake>, Wires, Arc<Jobs>),
-    ) {
+    fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
+        let jobs = wires.jobs(&parts, intake.clone(), config.store.max_waiting);
+        self.spawn("jobs", jobs.clone().run(self.stop.lanes.clone()));
         let streams = Streams::until(self.stop.admin.drain.clone());
         let office = wires.office(config, &parts, (self.reloader.clone(), streams, jobs));
         let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());

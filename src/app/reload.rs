@@ -7,14 +7,14 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use super::watch::{Look, look};
-use super::{Ready, compile, rehearse};
+use super::{Ready, compile, lacks, rehearse};
 use crate::clock::Clock;
 use crate::config::{self, Config, Finding, Inputs, LogSettings, Secrets, StoreSettings};
 use crate::dispatch::Handle;
 use crate::http::admin::{InForce, LastReload, Reload};
 use crate::http::{AdminSettings, Certificates, ServerSettings};
 use crate::intake::Intake;
-use crate::store::Keep;
+use crate::store::{Keep, Store};
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::upkeep::{Renamed, Senders, Watch};
@@ -33,6 +33,7 @@ pub struct Reloader {
     pub(super) tried: Mutex<(Vec<PathBuf>, Look)>,
     pub(super) fixed: Fixed,
     pub(super) intake: Arc<Intake>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Handle,
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) transport: Arc<dyn Transport>,
@@ -65,9 +66,10 @@ impl Fixed {
 }
 
 impl Reloader {
-    /// Reads the configuration again and puts it in force, or says why not: then nothing has changed.
+    /// Reads the configuration again and puts it in force, or says why not: then nothing has changed. Answers
+    /// with what there is to know about deliveries that wait.
     /// `why` is who asked for it, for the log.
-    pub async fn reload(&self, why: &str) -> Result<(), Vec<Finding>> {
+    pub async fn reload(&self, why: &str) -> Result<Vec<String>, Vec<Finding>> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         let (mut files, _) = self.tried();
@@ -79,8 +81,10 @@ impl Reloader {
                     held = look(read.clone()).await;
                     files = read;
                 }
+                // Before it is in force, or the lanes might be quicker.
+                let warnings = lacks::warnings(&ready.compiled, &*self.store).await;
                 self.put_in_force(ready).await;
-                Ok(())
+                Ok(warnings)
             }
             Err(findings) => Err(findings),
         };
@@ -100,7 +104,12 @@ impl Reloader {
                 "configuration not reloaded: the one before stays in force"
             );
         }
-        let reload = LastReload { at: now, errors };
+        let warnings = outcome.as_ref().cloned().unwrap_or_default();
+        let reload = LastReload {
+            at: now,
+            errors,
+            warnings,
+        };
         let in_force = InForce {
             last_reload: Some(reload),
             ..InForce::clone(&self.in_force.load())
@@ -184,7 +193,7 @@ impl Reloader {
 
 #[async_trait]
 impl Reload for Reloader {
-    async fn reload(&self) -> Result<(), Vec<String>> {
+    async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         let outcome = Self::reload(self, "asked for by the API").await;
         outcome.map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.is_error());

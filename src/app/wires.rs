@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
 use rand::Rng;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -20,8 +19,8 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
-use crate::model::{DeliveryId, Event, Name};
-use crate::store::{Condemned, Keep, NewDelivery};
+use crate::model::{DeliveryId, Name, Refusal};
+use crate::store::{Condemned, EventDetail, Keep, NewDelivery};
 use crate::upkeep::{Eraser, Jobs, Lanes, Mover, Renamed, Rulebook, Senders, Upkeep, Watch};
 
 /// What the rooms above the lanes are tied together with.
@@ -90,6 +89,7 @@ impl Wires {
             tried: Mutex::new(tried),
             fixed: reload::Fixed::of(config),
             intake,
+            store: parts.store.clone(),
             lanes: self.lanes.clone(),
             certificates: self.certificates.clone(),
             transport: parts.transport.clone(),
@@ -185,11 +185,10 @@ impl Rulebook for RulesOf {
 
     fn reroute(
         &self,
-        event: &Event,
-        payload: &Bytes,
-        previous: Option<&Bytes>,
-    ) -> Vec<NewDelivery> {
-        self.0.reroute(event, payload, previous)
+        kept: &EventDetail,
+        previous: Option<&EventDetail>,
+    ) -> Result<Vec<NewDelivery>, Refusal> {
+        self.0.reroute(kept, previous)
     }
 }
 

@@ -86,6 +86,8 @@ struct Lane {
 #[derive(Deserialize)]
 struct Reloaded {
     config: Config,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,11 +122,16 @@ pub(super) async fn reload(global: &Global, args: &ReloadArgs) -> anyhow::Result
         complain("nothing has changed");
         return Ok(ExitCode::from(BAD_CONFIGURATION));
     }
-    args.how.tell(&posted?, |body| {
-        let reloaded: Reloaded = understood(body)?;
-        let generation = reloaded.config.generation;
+    let body = posted?;
+    let reloaded: Reloaded = understood(&body)?;
+    let generation = reloaded.config.generation;
+    let told = args.how.tell(&body, |_| {
         Ok(format!("the file is in force, as generation {generation}"))
-    })
+    });
+    for warning in &reloaded.warnings {
+        complain(plain(&format!("warning: {warning}")));
+    }
+    told
 }
 
 pub(super) async fn replay(global: &Global, args: &ReplayArgs) -> anyhow::Result<ExitCode> {

@@ -42,6 +42,8 @@ struct Compared {
     events: usize,
     /// Events whose payload, or that of a revision before, is not kept any more, or whose source is gone.
     left_out: usize,
+    /// Events of whose payload only the fields that were used are kept: what another field would do is unknown.
+    minimised: usize,
     differences: Vec<Found>,
 }
 
@@ -119,12 +121,14 @@ async fn compare(
     };
     let (event_type, subject) = event.kind();
     let stored = (event.id()?, event.received_at);
+    let kept = event.kept();
     let explained = |ready: &Ready| -> Option<Explanation> {
         let source: &Source = ready.compiled.rules.sources.get(event.source.as_str())?;
         let headers = source.kind.headers_of(&event_type, subject.as_ref());
         let question = Question {
             headers: &headers,
             stored: Some(stored),
+            as_kept: event.as_kept((&payload, kept.as_ref()), &history),
             ..Question::new(source, &payload, &history, now)
         };
         app::explain(ready, question).ok()
@@ -133,6 +137,7 @@ async fn compare(
         compared.left_out += 1;
         return Ok(());
     };
+    compared.minimised += usize::from(kept.is_some());
     let found = differences(&was, &is).into_iter().map(|difference| Found {
         event: event.id.clone(),
         event_type: event.event_type.clone(),
@@ -170,6 +175,12 @@ fn tell(compared: &Compared) {
         count(DifferenceKind::Vanishes),
         count(DifferenceKind::Changes),
     ));
+    if compared.minimised > 0 {
+        say(format_args!(
+            "{} of them compared by the fields that were kept of their payload: any other field reads as null",
+            compared.minimised
+        ));
+    }
     if compared.left_out > 0 {
         say(format_args!(
             "{} not compared: their payload is not kept any more, or their source is in one file only",

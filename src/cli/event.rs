@@ -15,7 +15,7 @@ use crate::model::EventId;
 pub(super) struct EventArgs {
     /// The event's id, such as `relay events` lists
     id: String,
-    /// Print the body as it was received too: it is personal data
+    /// Print the body too, as it was received or what was kept of it: it is personal data
     #[arg(long)]
     payload: bool,
     /// Print JSON, with the body
@@ -57,6 +57,9 @@ fn tell(event: &StoredEvent) {
     line("received", &second(event.received_at));
     if let Some(error) = &event.payload_error {
         line("payload", error);
+    }
+    if let Some(fields) = &event.kept_fields {
+        line("kept", &format!("of the body: {}", fields.join(", ")));
     }
     for error in &event.route_errors {
         line(

@@ -53,6 +53,8 @@ pub(super) struct ExplainArgs {
 struct Told {
     id: String,
     received_at: Timestamp,
+    /// What was kept of its payload; null for the whole.
+    kept_fields: Option<Vec<String>>,
     #[serde(flatten)]
     explanation: Explanation,
     became: Vec<Became>,
@@ -158,9 +160,12 @@ impl Desk<'_> {
         let headers = source.kind.headers_of(&event_type, subject.as_ref());
         let payload = self.edited(&event.payload()?)?;
         let history = office.history(&event).await?;
+        let (whole, kept) = (event.payload()?, event.kept());
+        let known = event.as_kept((&whole, kept.as_ref()), &history);
         let question = Question {
             headers: &headers,
             stored: Some((event.id()?, event.received_at)),
+            as_kept: known,
             ..Question::new(source, &payload, &history, self.now)
         };
         let explanation = app::explain(self.ready, question).context("the stored body")?;
@@ -174,6 +179,7 @@ impl Desk<'_> {
         Ok(Told {
             id: event.id()?.to_string(),
             received_at: event.received_at,
+            kept_fields: event.kept_fields.clone(),
             explanation,
             became: became.collect(),
         })
@@ -201,6 +207,12 @@ fn tell_stored(told: &Told) {
         };
         say(format_args!(
             "  {destination} (by route {route}): {state} after {attempts}{why}"
+        ));
+    }
+    if let Some(fields) = &told.kept_fields {
+        say(format_args!(
+            "\nOnly a part of its body was kept ({}): any other field reads as null below, whatever it was.",
+            fields.join(", ")
         ));
     }
     say("\nBy the relay.toml at hand:");

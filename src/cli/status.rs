@@ -64,6 +64,8 @@ struct Config {
 struct LastReload {
     at: Timestamp,
     errors: Vec<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +111,11 @@ impl Status {
                 "The last reload, {ago} ago, changed nothing, because relay.toml has errors:"
             ));
             lines.extend(reload.errors.iter().map(|error| format!("  {error}")));
+        }
+        if let Some(reload) = &self.last_reload {
+            let ago = between(reload.at, now);
+            let told = reload.warnings.iter();
+            lines.extend(told.map(|warning| format!("The reload {ago} ago warned: {warning}")));
         }
         for destination in &self.destinations {
             lines.extend(destination.trouble(now));

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{Office, understood};
-use crate::app::{Fate, Past};
-use crate::model::{EventId, EventType, Name, RouteError, Subject};
+use crate::app::{AsKept, Fate, Past};
+use crate::model::{EventId, EventType, Kept, Name, RouteError, Subject};
 
 /// An event as the API tells it.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,7 @@ pub(super) struct StoredEvent {
     pub(super) payload: Option<Box<RawValue>>,
     #[serde(default)]
     pub(super) payload_error: Option<String>,
+    pub(super) kept_fields: Option<Vec<String>>,
     #[serde(default)]
     pub(super) deliveries: Vec<StoredDelivery>,
     #[serde(default)]
@@ -134,7 +135,27 @@ impl StoredEvent {
         (EventType::new(&self.event_type), subject)
     }
 
-    /// The body as it was received.
+    /// The fields that were kept of its body; None for the whole.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        let fields = self.kept_fields.as_ref()?;
+        Some(fields.iter().cloned().collect())
+    }
+
+    /// What is known of it beside its payload, where that, or the one before, is not whole.
+    pub(super) fn as_kept<'a>(
+        &'a self,
+        (payload, kept): (&'a Bytes, Option<&'a Kept>),
+        history: &[Past],
+    ) -> Option<AsKept<'a>> {
+        let before = history.last().is_some_and(|past| past.kept.is_some());
+        (kept.is_some() || before).then_some(AsKept {
+            kept,
+            payload,
+            changed: &self.changed,
+        })
+    }
+
+    /// The body as it is kept.
     pub(super) fn payload(&self) -> anyhow::Result<Bytes> {
         let kept = self.payload.as_ref().map(|raw| raw.get().to_owned().into());
         if let Some(error) = &self.payload_error {
@@ -160,6 +181,7 @@ impl StoredEvent {
         Ok(Past {
             revision: self.revision,
             payload: self.payload()?,
+            kept: self.kept(),
             changed: self.changed.clone(),
             fates: self.deliveries.iter().map(fate).collect(),
         })

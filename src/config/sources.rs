@@ -42,6 +42,7 @@ pub(super) fn source(table: &Table<'_>, name: &str, exposed: bool) -> Option<Sou
     if let (Some(Kind::Jobmojito), Some(fields)) = (&kind, &ignore) {
         warn_of_unknown_fields(table, "ignore", fields);
     }
+    let minimise = table.leaf("minimise", form::SWITCH);
     let silent_after = longer(table, "silent_after");
     let stuck_after = longer(table, "stuck_after");
     if matches!(kind, Some(Kind::Generic { .. })) && table.has("stuck_after") {
@@ -58,6 +59,7 @@ pub(super) fn source(table: &Table<'_>, name: &str, exposed: bool) -> Option<Sou
         allow_ips: allow_ips?,
         rate_limit: rate_limit?,
         ignore: BTreeSet::from_iter(ignore?),
+        minimise: minimise?,
         silent_after,
         stuck_after,
     })

@@ -39,7 +39,10 @@ pub fn request(terms: &Terms<'_>, work: &Work) -> Result<Outgoing, Unsendable> {
         if let Some(before) = before.as_ref().filter(|_| spans) {
             let key = terms.key.as_bytes();
             let differing = body.digests(key).differing(&before.digests(key), |_| false);
-            changed.retain(|field| differing.contains(field));
+            // A field that was not kept can no longer be compared: it stays among those that changed.
+            let kept = [&work.kept, &work.previous_kept];
+            let unknown = |field: &str| kept.into_iter().flatten().any(|kept| !kept.holds(field));
+            changed.retain(|field| differing.contains(field) || unknown(field));
         }
         result = body.value();
         previous = before.map(|body| body.value());

@@ -1,8 +1,10 @@
 //! Takes one authenticated body: which event it is, whether it is news, where it goes; and has all of
 //! that written before anybody is told that it was taken.
 
+mod keep;
 mod plan;
 
+pub use keep::UsesAll;
 pub use plan::{Arrival, Plan, Stamp, plan, replan, work};
 
 use std::collections::{HashMap, HashSet};
@@ -18,12 +20,14 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Budget, Event, EventId, EventType, Mint, Name, State, Subject, TraceParent};
+use crate::model::{
+    Budget, Event, EventId, EventType, Kept, Mint, Name, Refusal, State, Subject, TraceParent,
+};
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source, known_type};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
-    Work,
+    AcceptOutcome, AcceptPlan, Accepted, EventDetail, Head, NewDelivery, Placed, Store, StoreError,
+    Waiting, Work,
 };
 use crate::telemetry::{Received, Span, Telemetry};
 
@@ -37,6 +41,8 @@ pub struct Rules {
     pub sources: HashMap<Name, Arc<Source>>,
     pub routes: Routes,
     pub destinations: HashMap<Name, Arc<Destination>>,
+    /// What is kept of the payloads of sources that are minimised.
+    pub kept: HashMap<Name, Kept>,
 }
 
 /// Takes bodies.
@@ -111,16 +117,24 @@ impl Intake {
         latest.map(|one| one.name().clone()).collect()
     }
 
-    /// The deliveries that an event which was kept would get if it came now.
+    /// The deliveries that an event which was kept would get if it came now, or why that cannot be said.
     pub fn reroute(
         &self,
-        event: &Event,
-        payload: &Bytes,
-        previous: Option<&Bytes>,
-    ) -> Vec<NewDelivery> {
-        let now = self.parts.clock.now();
+        kept: &EventDetail,
+        previous: Option<&EventDetail>,
+    ) -> Result<Vec<NewDelivery>, Refusal> {
+        let rules = self.rules.load();
+        let payload = kept.payload.as_ref().ok_or(Refusal::NoPayload)?;
+        let short = |one: &EventDetail| {
+            let fields = one.kept.as_ref();
+            fields.is_some_and(|fields| !rules.suffices(&kept.event.source, fields))
+        };
+        if short(kept) || previous.is_some_and(short) {
+            return Err(Refusal::Minimised);
+        }
+        let payloads = (payload, previous.and_then(|one| one.payload.as_ref()));
         // It was read when it was accepted.
-        replan(&self.rules.load(), event, (payload, previous), now).unwrap_or_default()
+        Ok(replan(&rules, &kept.event, payloads, self.parts.clock.now()).unwrap_or_default())
     }
 
     /// Takes a body of `source`, which the caller has authenticated. Once begun it is carried through,
@@ -188,6 +202,7 @@ impl Intake {
                 Plan::News(mut plan) => {
                     plan.trace = span.place();
                     let (event, deliveries) = (plan.event.clone(), plan.deliveries.clone());
+                    let (payload, kept) = (plan.payload.clone(), plan.kept.clone());
                     match self.write(plan, span).await? {
                         AcceptOutcome::Stale(latest) => head = Some(latest),
                         AcceptOutcome::Erased => {
@@ -204,7 +219,8 @@ impl Intake {
                                 trace: span.place(),
                                 event,
                                 deliveries,
-                                payload: arrival.body.clone(),
+                                payload,
+                                kept,
                                 previous,
                             };
                             let count = news.deliveries.len();
@@ -279,6 +295,7 @@ impl Intake {
                     let payloads = (news.payload.clone(), previous);
                     Box::new(Work {
                         trace: news.trace,
+                        kept: news.kept.clone(),
                         ..work(&news.event, delivery, placed.id, payloads)
                     })
                 });
@@ -399,7 +416,9 @@ fn trace(span: &mut Span, taken: &Result<Receipt, NotTaken>) {
 struct News {
     event: Arc<Event>,
     deliveries: Vec<NewDelivery>,
+    /// As the store has it, so that an attempt sees the same after a restart.
     payload: Bytes,
+    kept: Option<Kept>,
     /// Payload of the revision before.
     previous: Option<Bytes>,
     trace: Option<TraceParent>,

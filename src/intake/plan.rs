@@ -98,9 +98,15 @@ pub fn plan(
             .iter()
             .any(|one| one.destination == delivery.destination);
     }
+    let kept = rules.kept.get(&event.source).cloned();
+    let payload = match &kept {
+        Some(kept) => body.keeping(kept).into(),
+        None => arrival.body.clone(),
+    };
     Ok(Plan::News(AcceptPlan {
         event: Arc::new(event),
-        payload: arrival.body.clone(),
+        payload,
+        kept,
         fields,
         deliveries,
         trace: None,
@@ -144,7 +150,9 @@ pub fn work(
         route: delivery.route.clone(),
         webhook_id: id,
         payload,
+        kept: None,
         previous,
+        previous_kept: None,
         changed: event.changed.clone(),
         receipt: None,
         trace: None,
@@ -186,13 +194,14 @@ fn taken_up(
         let destination = rules.destinations.get(&one.destination);
         let route = rules.routes.iter().find(|route| route.name == one.route);
         new && destination.is_some_and(|destination| destination.required(result).is_ok())
+            // What it needs of the payload is known only of destinations that a route leads to.
             && route.is_some_and(|route| {
                 let mut clauses = rules
                     .routes
                     .clauses(route, event, result, previous)
                     .into_iter()
                     .filter(|(clause, _)| !matches!(clause, Clause::First | Clause::Changed));
-                clauses.all(|(_, answer)| answer == Ok(true))
+                route.to.contains(&one.destination) && clauses.all(|(_, answer)| answer == Ok(true))
             })
     };
     let chosen = |one: &Skipped| Chosen {

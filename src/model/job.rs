@@ -41,6 +41,8 @@ pub enum Refusal {
     NotLatest { latest: u32 },
     /// The payload is gone.
     NoPayload,
+    /// A rule reads a field that was not kept of it.
+    Minimised,
     /// Its subject was erased.
     Erased,
 }
@@ -58,6 +60,7 @@ pub enum RefusalCode {
     Older,
     NotLatest,
     NoPayload,
+    Minimised,
     Erased,
 }
 
@@ -83,6 +86,7 @@ impl Refusal {
             Self::Older { .. } => RefusalCode::Older,
             Self::NotLatest { .. } => RefusalCode::NotLatest,
             Self::NoPayload => RefusalCode::NoPayload,
+            Self::Minimised => RefusalCode::Minimised,
             Self::Erased => RefusalCode::Erased,
         }
     }
@@ -108,6 +112,7 @@ impl std::fmt::Display for Refusal {
                 )
             }
             Self::NoPayload => f.write_str("its payload is gone"),
+            Self::Minimised => f.write_str("a rule reads a field that was not kept of it"),
             Self::Erased => f.write_str("it was erased on request"),
         }
     }

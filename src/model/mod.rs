@@ -5,6 +5,7 @@ mod delivery;
 mod event;
 mod id;
 mod job;
+mod kept;
 mod page;
 mod rate;
 mod secret;
@@ -18,6 +19,7 @@ pub use delivery::{Budget, Delivery, LaneState, LastCharge, State, UnknownState}
 pub use event::{Event, EventType, FieldDigests, Name, RouteError, Subject, SubjectError};
 pub use id::{BadId, DeliveryId, EventId, Mint};
 pub use job::{JobId, JobState, Refusal, RefusalCode};
+pub use kept::Kept;
 pub use page::{BadCursor, Cursor, Limit, Page};
 pub use rate::{BadRate, Rate};
 pub use secret::Secret;

@@ -1,6 +1,8 @@
 //! A JSON body, read once into borrowed slices: whatever the grammar allows (RFC 8259) is taken, also
 //! what a strict reader chokes on (lone surrogates, numbers beyond a double, repeated keys).
 
+mod minimise;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};

@@ -13,6 +13,9 @@ pub const INTERVIEW_TYPES: [&str; 4] = [
     "interview.other",
 ];
 
+/// The fields that tell what an interview result is, and whose.
+const INTERVIEW_FIELDS: [&str; 4] = ["id", "status", "interview_status", "candidate_external_id"];
+
 /// The type of a generic event whose body or headers name none that can be used.
 pub const UNNAMED_TYPE: &str = "other";
 
@@ -103,6 +106,23 @@ impl Kind {
         headers
     }
 
+    /// The top-level fields of a body that [`Self::classify`] looks at.
+    pub fn fields(&self) -> Vec<String> {
+        let Self::Generic {
+            event_type,
+            subject,
+        } = self
+        else {
+            return INTERVIEW_FIELDS.map(str::to_owned).to_vec();
+        };
+        let picks = [Some(event_type), subject.as_ref()];
+        picks
+            .into_iter()
+            .flatten()
+            .filter_map(Pick::field)
+            .collect()
+    }
+
     /// The types that this kind can name, as far as they are known beforehand; None for any.
     pub fn event_types(&self) -> Option<Vec<&str>> {
         match self {
@@ -117,6 +137,15 @@ impl Kind {
 }
 
 impl Pick {
+    /// The top-level field that it looks into, unescaped.
+    fn field(&self) -> Option<String> {
+        let Self::Pointer(pointer) = self else {
+            return None;
+        };
+        let first = pointer.strip_prefix('/')?.split('/').next()?;
+        Some(first.replace("~1", "/").replace("~0", "~"))
+    }
+
     fn pick(&self, body: &Body<'_>, headers: &HeaderMap) -> Option<String> {
         match self {
             Self::Pointer(pointer) => body.pointed(pointer).map(std::borrow::Cow::into_owned),

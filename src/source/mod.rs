@@ -29,6 +29,8 @@ pub struct Source {
     pub rate_limit: Option<Rate>,
     /// Top-level fields that are left out of comparisons.
     pub ignore: BTreeSet<String>,
+    /// Of its payloads only the fields that some rule uses are kept.
+    pub minimise: bool,
     /// Without an event for longer than this, it is silent.
     pub silent_after: Option<Duration>,
     /// An interview that was collected and has no result for longer than this is stuck.

@@ -21,7 +21,7 @@ pub use plan::{
     NewDelivery, Outcome, Placed, Receipt, Settled, Settlement, Since, Skipped, Unconfirmed,
     Waiting, Work,
 };
-pub use query::{DeliveryFilter, EventDetail, EventFilter, Revision, Tally};
+pub use query::{DeliveryFilter, EventDetail, EventFilter, Lacking, Revision, Tally, Wanted};
 pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Sealing};
 pub use senders::{Heard, Listen};
 
@@ -133,6 +133,10 @@ pub trait Store: Send + Sync {
 
     /// How many deliveries each destination has in each state, and since when the oldest waits.
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError>;
+
+    /// Waiting deliveries of minimised events that lack what their destination reads. Of each destination it
+    /// looks at so many deliveries only, those due first.
+    async fn lacking(&self, wanted: Vec<Wanted>) -> Result<Vec<Lacking>, StoreError>;
 
     /// What each of these sources was last heard of, in their order.
     async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError>;

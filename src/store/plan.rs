@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::model::{
-    Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, LaneState, Name, TraceParent,
+    Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, Kept, LaneState, Name, TraceParent,
 };
 
 /// An event that is to be accepted, with everything that follows from it.
@@ -16,9 +16,11 @@ use crate::model::{
 pub struct AcceptPlan {
     /// `event.revision` is one more than the revision that the plan was made against.
     pub event: Arc<Event>,
-    /// The bytes as received.
+    /// The bytes as received; of a minimised source, what is kept of them.
     pub payload: Bytes,
-    /// Keyed digests of the payload's top-level fields.
+    /// The fields that were kept; None for the whole.
+    pub kept: Option<Kept>,
+    /// Keyed digests of the received body's top-level fields.
     pub fields: FieldDigests,
     /// In the order of the routes that named them; the delivery's number is its position.
     pub deliveries: Vec<NewDelivery>,
@@ -168,8 +170,12 @@ pub struct Work {
     /// The `webhook-id` to send: the delivery's id, unless it was replayed under a new one.
     pub webhook_id: DeliveryId,
     pub payload: Bytes,
+    /// The fields that were kept of it; None for the whole.
+    pub kept: Option<Kept>,
     /// Payload of the revision that [`Since`] names; None where there is none or it is gone.
     pub previous: Option<Bytes>,
+    /// Likewise, of that payload.
+    pub previous_kept: Option<Kept>,
     /// Fields that changed since that revision, over every revision between.
     pub changed: Vec<String>,
     /// What this destination gave back for an earlier revision of the subject.

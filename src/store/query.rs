@@ -1,12 +1,14 @@
 //! What is asked of a store by people: filters and answers.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SealError;
-use crate::model::{Cursor, Delivery, DeliveryId, Event, EventId, EventType, Name, State};
+use crate::model::{Cursor, Delivery, DeliveryId, Event, EventId, EventType, Kept, Name, State};
 
 /// Which events to list. Every part that is set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +90,8 @@ pub struct EventDetail {
     pub lost: Option<SealError>,
     /// None once retention or erasure took it.
     pub payload: Option<Bytes>,
+    /// The fields that were kept of it; None for the whole.
+    pub kept: Option<Kept>,
     /// With attempts.
     pub deliveries: Vec<Delivery>,
     /// All revisions of the subject, oldest first, the newest 500 at most.
@@ -114,4 +118,33 @@ pub struct Tally {
     pub oldest_due: Option<Timestamp>,
     /// For waiting: when the oldest was created.
     pub oldest_created: Option<Timestamp>,
+}
+
+/// What a destination reads of payloads.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub destination: Name,
+    /// Top-level fields; None for all there is.
+    pub fields: Option<BTreeSet<String>>,
+}
+
+/// Deliveries that wait, and whose minimised payloads lack what their destination reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    pub source: Name,
+    pub destination: Name,
+    /// What was kept.
+    pub kept: Kept,
+    /// Fields that were not, in order; None where the destination gets all there is.
+    pub missing: Option<Vec<String>>,
+    pub count: u64,
+    /// There may be more: only so many are looked at.
+    pub more: bool,
+    /// Of those due first, [`Lacking::NAMED`] at most.
+    pub events: Vec<EventId>,
+}
+
+impl Lacking {
+    /// Events that are named.
+    pub const NAMED: usize = 20;
 }

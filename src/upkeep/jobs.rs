@@ -5,17 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Lanes;
 use crate::clock::Clock;
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{
-    Cursor, DeliveryId, Event, EventId, JobState, Limit, Name, Refusal, State, plus,
-};
+use crate::model::{Cursor, DeliveryId, EventId, JobState, Limit, Name, Refusal, State, plus};
 use crate::store::{
     Act, Acted, Acts, DeliveryFilter, Done, EventDetail, EventFilter, Job, NewDelivery, Planned,
     Replay, Store, StoreError, Task, Turn, What,
@@ -32,14 +28,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 const DISCARDED: &str = "discarded by an operator";
 
 /// What the rules in force say, for whoever holds none.
-#[async_trait]
 pub trait Rulebook: Send + Sync {
     /// Destinations that want the latest revision alone.
     fn latest(&self) -> HashSet<Name>;
 
-    /// The deliveries that a kept event would get if it came now.
-    fn reroute(&self, event: &Event, payload: &Bytes, previous: Option<&Bytes>)
-    -> Vec<NewDelivery>;
+    /// The deliveries that a kept event would get if it came now, or why that cannot be said.
+    fn reroute(
+        &self,
+        kept: &EventDetail,
+        previous: Option<&EventDetail>,
+    ) -> Result<Vec<NewDelivery>, Refusal>;
 }
 
 /// Does what operators ask.
@@ -84,10 +82,7 @@ impl Jobs {
         loop {
             let next = self.store.jobs().await.map(oldest);
             let wait = match next {
-                Ok(Some(job)) => match self.part(&job).await {
-                    Ok(()) => None,
-                    Err(pause) => Some(pause),
-                },
+                Ok(Some(job)) => self.part(&job).await.err(),
                 Ok(None) => Some(Pause::UntilAsked),
                 Err(error) => Some(Pause::Store(error)),
             };
@@ -205,41 +200,29 @@ impl Jobs {
         });
         let mut events = Vec::with_capacity(page.items.len());
         for event in page.items {
-            events.push(self.plan(event).await?);
+            events.push(self.plan(event.id).await?);
         }
         let latest = Arc::new(self.rulebook.latest());
         Ok((What::Create { events, latest }, turn))
     }
 
-    async fn plan(&self, event: Event) -> Result<Planned, StoreError> {
-        let id = event.id;
-        let refused = |refusal| Planned {
-            event: id,
-            deliveries: Err(refusal),
+    async fn plan(&self, event: EventId) -> Result<Planned, StoreError> {
+        let Some(kept) = self.store.event(event).await? else {
+            let deliveries = Err(Refusal::Unknown);
+            return Ok(Planned { event, deliveries });
         };
-        let Some(detail) = self.store.event(id).await? else {
-            return Ok(refused(Refusal::Unknown));
-        };
-        let previous = match before(&detail) {
+        let previous = match before(&kept) {
             Some(previous) => self.store.event(previous).await?,
             None => None,
         };
-        let previous = previous.and_then(|detail| detail.payload);
-        let Some(payload) = detail.payload else {
-            return Ok(refused(Refusal::NoPayload));
-        };
-        let wanted = self
-            .rulebook
-            .reroute(&event, &payload, previous.as_ref())
-            .into_iter()
-            .filter(|new| {
-                let mut has = detail.deliveries.iter();
+        let mut deliveries = self.rulebook.reroute(&kept, previous.as_ref());
+        if let Ok(wanted) = &mut deliveries {
+            wanted.retain(|new| {
+                let mut has = kept.deliveries.iter();
                 !has.any(|one| one.destination == new.destination)
             });
-        Ok(Planned {
-            event: id,
-            deliveries: Ok(wanted.collect()),
-        })
+        }
+        Ok(Planned { event, deliveries })
     }
 
     async fn how(&self, asked: &Asked) -> Result<Replay, StoreError> {

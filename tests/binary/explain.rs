@@ -102,6 +102,57 @@ async fn an_event_is_explained_with_what_became_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_minimised_says_so_wherever_it_is_shown() {
+    let rules = RULES
+        .replace("{ env = \"UNSET_IN_THIS_TEST\" }", "\"x\"")
+        .replace("auth = \"none\"", "auth = \"none\"\nminimise = true")
+        .replace(
+            "require = [",
+            "body = { score = \"{{ result.score }}\" }\nrequire = [",
+        );
+    let folder = Folder::new(&rules);
+    folder.write("token", "the-token");
+    let process = Process::start(folder.path());
+    let with = |note: &str| body("5.5").replace("null", &format!("null,\"note\":\"{note}\""));
+    post(&process, with("one")).await;
+    let id = post(&process, with("two")).await;
+    let admin = format!("http://{}", process.admin);
+    let asked = |args: &[&str]| {
+        let (code, text) = run(folder.path(), &[args, &["--admin", &admin]].concat());
+        assert_eq!(code, 0, "{text}");
+        text
+    };
+    let kept = "candidate_external_id, id, interview_status, score, status";
+    let shown = asked(&["event", &id, "--payload"]);
+    assert!(
+        shown.contains(&format!("kept       of the body: {kept}\n")),
+        "{shown}"
+    );
+    assert!(!shown.contains("two"), "{shown}");
+    let told = asked(&["explain", "--event", &id]);
+    for words in [
+        &format!("Only a part of its body was kept ({kept}): any other field reads as null below"),
+        // As the relay saw it: the payloads that are left are equal.
+        "revision 2\nchanged: note\n",
+        "takes the place of revision 1",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let other = rules.replace(
+        "score = \"{{ result.score }}\" }\n[destinations.ats]",
+        "note = \"{{ result.note }}\" }\n[destinations.ats]",
+    );
+    folder.write("new.toml", &other);
+    let compared = asked(&["diff", "new.toml"]);
+    let note = "2 of them compared by the fields that were kept of their payload: any other field reads as null\n";
+    assert!(compared.ends_with(note), "{compared}");
+    assert!(
+        compared.contains("2 events compared: 0 deliveries appear, 0 vanish, 2 change\n"),
+        "{compared}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_candidate_is_explained_by_the_newest_event_of_each_interview() {
     let folder = Folder::new(&RULES.replace("{ env = \"UNSET_IN_THIS_TEST\" }", "\"x\""));
     folder.write("token", "the-token");

@@ -273,6 +273,39 @@ async fn a_reload_says_what_is_wrong_and_what_is_running_can_still_be_asked() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_uses_another_field_prints_what_waits_without_it() {
+    let rules = "[admin]\n[reload]\nwatch = false\n[sources.jobmojito]\nauth = \"none\"\nminimise = true\n\
+                 [destinations.app]\nurl = \"http://127.0.0.1:1/in\"\npaused = true\nbody = { a = \"{{ result.score }}\" }\n\
+                 [[routes]]\nto = [\"app\"]\n";
+    let folder = Folder::new(rules);
+    let process = Process::start(folder.path());
+    let id = post(&process, "s-1", 1).await;
+    let admin = format!("http://{}", process.admin);
+    let asked = |args: &[&str]| run(folder.path(), &[args, &["--admin", &admin]].concat());
+    folder.write(
+        "relay.toml",
+        &rules.replace("result.score", "result.pdf_export_url"),
+    );
+    let warning = format!(
+        "source jobmojito: 1 delivery that waits for app without `pdf_export_url`, which was not kept: \
+         it reads as null (events {id})\n"
+    );
+    let (code, text) = asked(&["reload"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("the file is in force, as generation 2\n"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("warning: {warning}")), "{text}");
+    let (_, text) = asked(&["status"]);
+    assert!(
+        text.starts_with("The reload ") && text.contains(&format!(" ago warned: {warning}")),
+        "{text}"
+    );
+    process.until_it_says("which was not kept");
+}
+
 /// The commands that ask a relay, each with what it needs.
 const ASKING: [&[&str]; 10] = [
     &["status"],

@@ -134,7 +134,11 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let relay = TestRelay::start(RULES).await;
+        Self::of(RULES).await
+    }
+
+    async fn of(rules: &str) -> Self {
+        let relay = TestRelay::start(rules).await;
         relay
             .receivers
             .always("ashby.test", answer(200, r#"{"success":true}"#));
@@ -151,7 +155,7 @@ impl Stage {
         ] {
             relay.receivers.always(host, answer(200, &body));
         }
-        let loaded = config::load_text(&inputs_without_a_file(), RULES).unwrap();
+        let loaded = config::load_text(&inputs_without_a_file(), rules).unwrap();
         Self {
             relay,
             ready: app::compile(loaded, true).unwrap(),
@@ -264,6 +268,40 @@ async fn every_sample_becomes_what_explain_says_also_after_every_other() {
         }
     }
     assert!(compared > 2000, "only {compared} deliveries were compared");
+}
+
+/// The same rules, but nobody gets all there is, and the sources are minimised.
+fn minimised() -> String {
+    let fields = "body = { score = \"{{ result.score }}\", was = \"{{ previous.score }}\", changed = \"{{ event.changed }}\" }";
+    let mut rules = RULES
+        .replace("format = \"envelope\"", fields)
+        .replace("format = \"cloudevents\"", fields)
+        .replace("auth = \"none\"", "auth = \"none\"\nminimise = true");
+    for whole in [
+        "url = \"http://raw.test/in\"",
+        "url = \"http://token.test/in\"",
+    ] {
+        rules = rules.replace(whole, &format!("{whole}\n{fields}"));
+    }
+    rules
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_through_a_minimised_source_becomes_what_explain_says() {
+    let mut stage = Stage::of(&minimised()).await;
+    let mut compared = 0;
+    for (before, first) in SAMPLES.iter().step_by(2) {
+        for (after, second) in SAMPLES {
+            let what = format!("{after} after {before}");
+            let subject = format!("s-{before}-{after}");
+            let bodies = [of_subject(first, &subject), of_subject(second, &subject)];
+            compared += stage.compare(&what, "jobmojito", &bodies).await;
+        }
+    }
+    assert!(compared > 1000, "only {compared} deliveries were compared");
+    stage
+        .compare("no JSON object", "shop", &["[7]".to_owned()])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

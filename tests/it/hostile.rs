@@ -1,7 +1,7 @@
 //! Bodies that try everything: what is in them stays where it belongs, whichever preset it meets.
 
 pub mod limits;
-mod payloads;
+pub mod payloads;
 
 use mojito_relay::app::{DeliveryOutcome, Ready, SAMPLES};
 use mojito_relay::destination::Shown;

@@ -24,6 +24,7 @@ mod explain_is_production;
 mod harness;
 mod hostile;
 mod lanes;
+mod minimise;
 mod moving;
 mod online;
 mod peers;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::{Question, Unanswerable, facts};
 use crate::app::Ready;
 use crate::destination::{Destination, Unsendable};
-use crate::model::{Event, Name};
-use crate::source::Source;
+use crate::model::{Event, Kept, Name};
+use crate::source::{Body, Source};
 use crate::store::{Receipt, Skipped};
 
 /// Stands in for what a destination gave back for an earlier revision, such as a note's id.
@@ -21,6 +21,8 @@ pub const RECEIPT: &str = "RECEIPT";
 pub struct Past {
     pub revision: u32,
     pub payload: Bytes,
+    /// The fields that were kept of it; None for the whole.
+    pub kept: Option<Kept>,
     pub changed: Vec<String>,
     /// By destination, as far as it had a delivery: its route, and what became of it.
     pub fates: BTreeMap<Name, (Name, Fate)>,
@@ -71,9 +73,20 @@ impl Past {
         Ok(Self {
             revision: 1,
             payload: body.clone(),
+            kept: None,
             changed: Vec::new(),
             fates: fates.collect(),
         })
+    }
+
+    /// The payload as a store has it, and what is kept of it.
+    pub(super) fn in_store(&self, source: &Source, ready: &Ready) -> (Bytes, Option<Kept>) {
+        let rules = &ready.compiled.rules;
+        let body = Body::parse(&self.payload);
+        match (&self.kept, rules.kept.get(&source.name), body) {
+            (None, Some(kept), Ok(body)) => (body.keeping(kept).into(), Some(kept.clone())),
+            _ => (self.payload.clone(), self.kept.clone()),
+        }
     }
 
     fn taken_by(&self, destination: &Name) -> bool {
@@ -88,15 +101,15 @@ impl Past {
 
 /// A payload that a revision is compared with, and the fields that differ.
 pub(super) struct Before {
-    pub(super) payload: Option<Bytes>,
+    pub(super) stored: Option<(Bytes, Option<Kept>)>,
     pub(super) changed: Vec<String>,
 }
 
-pub(super) fn since_previous(history: &[Past], event: &Event) -> Before {
-    Before {
-        payload: history.last().map(|past| past.payload.clone()),
-        changed: event.changed.clone(),
-    }
+pub(super) fn since_previous<'a>(
+    history: &'a [Past],
+    event: &Event,
+) -> (Option<&'a Past>, Vec<String>) {
+    (history.last(), event.changed.clone())
 }
 
 /// What the destination has of an earlier revision, where a later one can change it.
@@ -109,23 +122,21 @@ pub(super) fn receipt(history: &[Past], destination: &Destination) -> Option<Rec
 }
 
 /// Since the last revision that the destination took; it has no previous where it took none.
-pub(super) fn since_sent(history: &[Past], event: &Event, destination: &Name) -> Before {
+pub(super) fn since_sent<'a>(
+    history: &'a [Past],
+    event: &Event,
+    destination: &Name,
+) -> (Option<&'a Past>, Vec<String>) {
     let took = |past: &Past| past.taken_by(destination);
     let Some(at) = history.iter().rposition(took) else {
-        return Before {
-            payload: None,
-            changed: Vec::new(),
-        };
+        return (None, Vec::new());
     };
     let between = history.iter().skip(at + 1);
     let mut changed = event.changed.clone();
     changed.extend(between.flat_map(|past| past.changed.iter().cloned()));
     changed.sort_unstable();
     changed.dedup();
-    Before {
-        payload: Some(history[at].payload.clone()),
-        changed,
-    }
+    (Some(&history[at]), changed)
 }
 
 /// Deliveries that were skipped, and no later one to the same destination was not.

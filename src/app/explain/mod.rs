@@ -18,7 +18,7 @@ use super::Ready;
 use crate::destination::{Destination, Revisions, Token, Unsendable};
 use crate::dispatch::{Terms, request};
 use crate::intake::{Arrival, Plan, Stamp, plan, work};
-use crate::model::{DeliveryId, Event, EventId, Secret, Subject};
+use crate::model::{DeliveryId, Event, EventId, FieldDigests, Kept, Secret, Subject};
 use crate::source::{Body, Malformed, Source};
 use crate::store::{Head, NewDelivery, StoreKey};
 use crate::transport::Outgoing;
@@ -37,7 +37,20 @@ pub struct Question<'a> {
     pub history: &'a [Past],
     /// The event's id and time, where it was received already.
     pub stored: Option<(EventId, Timestamp)>,
+    /// Set where that event's payload, or that of the revision before, is not whole.
+    pub as_kept: Option<AsKept<'a>>,
     pub now: Timestamp,
+}
+
+/// A stored event among payloads that were minimised: what changed cannot be told from them any more.
+#[derive(Clone, Copy, Debug)]
+pub struct AsKept<'a> {
+    /// The fields that were kept; None for the whole.
+    pub kept: Option<&'a Kept>,
+    /// The payload in the store: the question's body may have been edited since.
+    pub payload: &'a Bytes,
+    /// What differed from the revision before, as the relay saw it.
+    pub changed: &'a [String],
 }
 
 /// Why a question has no answer.
@@ -58,6 +71,9 @@ pub fn explain(ready: &Ready, question: Question<'_>) -> Result<Explanation, Una
 pub(super) struct Facts<'a> {
     ready: &'a Ready,
     question: Question<'a>,
+    /// As the store has it.
+    payload: Bytes,
+    kept: Option<Kept>,
     pub(super) event: Arc<Event>,
     pub(super) result: Value,
     pub(super) previous: Value,
@@ -71,15 +87,21 @@ pub(super) fn facts<'a>(
     question: Question<'a>,
 ) -> Result<Facts<'a>, Unanswerable> {
     let body = Body::parse(question.body)?;
-    let head = question.head(&body)?;
+    let head = question.head(&body, ready)?;
     let (id, now) = question
         .stored
         .unwrap_or((EventId::first_at(question.now), question.now));
     let stamp = Stamp { id, now, key: &KEY };
     let arrival = question.arrival();
     let planned = plan(&ready.compiled.rules, &arrival, head.as_ref(), &stamp)?;
+    let mut stored = question.stored();
     let (event, deliveries) = match planned {
-        Plan::News(plan) => (plan.event, Some(plan.deliveries)),
+        Plan::News(plan) => {
+            if question.as_kept.is_none() {
+                stored = (plan.payload, plan.kept);
+            }
+            (plan.event, Some(plan.deliveries))
+        }
         Plan::Latest { revision, .. } | Plan::Retry { revision, .. } => {
             (Arc::new(question.known(&body, revision, (id, now))), None)
         }
@@ -89,6 +111,8 @@ pub(super) fn facts<'a>(
     Ok(Facts {
         ready,
         question,
+        payload: stored.0,
+        kept: stored.1,
         event,
         result: body.value(),
         previous: previous.transpose()?.unwrap_or(Value::Null),
@@ -106,6 +130,7 @@ impl<'a> Question<'a> {
             body,
             history,
             stored: None,
+            as_kept: None,
             now,
         }
     }
@@ -119,7 +144,7 @@ impl<'a> Question<'a> {
     }
 
     /// The latest revision before it, as the store would answer it.
-    fn head(&self, body: &Body<'_>) -> Result<Option<Head>, Unanswerable> {
+    fn head(&self, body: &Body<'_>, ready: &Ready) -> Result<Option<Head>, Unanswerable> {
         let Some(latest) = self.history.last() else {
             return Ok(None);
         };
@@ -138,11 +163,20 @@ impl<'a> Question<'a> {
         Ok(Some(Head {
             event: EventId::first_at(self.now),
             revision: latest.revision,
-            fields: before.digests(KEY.as_bytes()),
-            payload: Some(latest.payload.clone()),
+            fields: match &self.as_kept {
+                Some(known) => known.before()?,
+                None => before.digests(KEY.as_bytes()),
+            },
+            payload: Some(latest.in_store(self.source, ready).0),
             unconfirmed: Vec::new(),
             skipped: history::skipped(self.history),
         }))
+    }
+
+    /// Its own payload, and what was kept of it.
+    fn stored(&self) -> (Bytes, Option<Kept>) {
+        let kept = self.as_kept.and_then(|known| known.kept.cloned());
+        (self.body.clone(), kept)
     }
 
     /// The event that the body repeats.
@@ -163,6 +197,18 @@ impl<'a> Question<'a> {
     }
 }
 
+impl AsKept<'_> {
+    /// Digests that differ from those of the payload in just the fields that had changed.
+    fn before(&self) -> Result<FieldDigests, Malformed> {
+        let mut fields = Body::parse(self.payload)?.digests(KEY.as_bytes());
+        for field in self.changed {
+            // No value has this digest, and neither has a field that is not there.
+            fields.set(field.clone(), [0; 16]);
+        }
+        Ok(fields)
+    }
+}
+
 impl Facts<'_> {
     /// The request of a planned delivery, rendered as its first attempt does.
     pub(super) fn request(
@@ -172,8 +218,11 @@ impl Facts<'_> {
         id: DeliveryId,
     ) -> Result<Outgoing, Unsendable> {
         let before = self.before(destination);
-        let payloads = (self.question.body.clone(), before.payload);
+        let (previous, previous_kept) = before.stored.unzip();
+        let payloads = (self.payload.clone(), previous);
         let mut work = work(&self.event, delivery, id, payloads);
+        work.kept.clone_from(&self.kept);
+        work.previous_kept = previous_kept.flatten();
         work.changed = before.changed;
         work.receipt = history::receipt(self.question.history, destination);
         let terms = Terms {
@@ -197,11 +246,14 @@ impl Facts<'_> {
 
     /// What `previous` and `changed` mean to a destination.
     fn before(&self, destination: &Destination) -> history::Before {
-        match destination.revisions() {
-            Revisions::All => history::since_previous(self.question.history, &self.event),
-            Revisions::Latest => {
-                history::since_sent(self.question.history, &self.event, destination.name())
-            }
+        let history = self.question.history;
+        let (past, changed) = match destination.revisions() {
+            Revisions::All => history::since_previous(history, &self.event),
+            Revisions::Latest => history::since_sent(history, &self.event, destination.name()),
+        };
+        history::Before {
+            stored: past.map(|past| past.in_store(self.question.source, self.ready)),
+            changed,
         }
     }
 }

@@ -61,10 +61,7 @@ pub static KEEP: Lazy = Lazy::new(|| Section::of::<server::Keep>("store.keep", &
 pub static ENCRYPT: Lazy = Lazy::new(|| Section::of::<server::Encrypt>("store.encrypt", &[]));
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
 pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
-pub static SOURCE: Lazy = Lazy::new(|| {
-    let later = &["minimise"];
-    Section::of::<sources::Source>("sources.*", later)
-});
+pub static SOURCE: Lazy = Lazy::new(|| Section::of::<sources::Source>("sources.*", &[]));
 pub static PICK: Lazy = Lazy::new(|| Section::of::<sources::Pick>("sources.*.type", &[]));
 pub static AUTH: Lazy = Lazy::new(|| Section::of::<sources::AuthWay>("sources.*.auth", &[]));
 pub static HMAC: Lazy =

@@ -23,6 +23,8 @@ pub struct Source {
     pub rate_limit: Option<Rate>,
     /// Top-level fields that only churn, such as `pdf_export_url`: a change in them is no new revision.
     pub ignore: Option<Vec<Text>>,
+    /// Only the top-level fields that some rule or template uses are kept; the rest never reaches the disk.
+    pub minimise: Option<bool>,
     /// Without an event for longer than this, the source is silent: status, metric and log tell.
     pub silent_after: Option<Duration>,
     /// An interview that was collected and not submitted within this time is stuck; told likewise.

@@ -61,8 +61,9 @@ pub struct Admin {
 /// Reads the configuration again.
 #[async_trait]
 pub trait Reload: Send + Sync {
-    /// Puts it in force; or says what is wrong with it, and then nothing has changed.
-    async fn reload(&self) -> Result<(), Vec<String>>;
+    /// Puts it in force, and warns of what follows for deliveries that wait; or says what is wrong with it, and
+    /// then nothing has changed.
+    async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
 }
 
 /// Which configuration is in force.
@@ -83,6 +84,8 @@ pub struct LastReload {
     pub at: Timestamp,
     /// Empty where it is in force now; else what is wrong, in the words of `relay check`.
     pub errors: Vec<String>,
+    /// What it means for deliveries that wait: which lack fields that are used now
+    pub warnings: Vec<String>,
 }
 
 type Answer = Result<Response<Reply>, AdminProblem>;
@@ -137,37 +140,42 @@ impl Admin {
                     retry_after: TRY_AGAIN,
                 })
             }
-            AdminCall::Replay(id) => {
-                let how = read(&parts.headers, body).await?;
-                self.replay(id, &how).await
-            }
-            AdminCall::Erase => {
-                let whose: query::EraseBody = read(&parts.headers, body).await?;
-                self.erase(whose.into()).await
-            }
+            AdminCall::Jobs => self.jobs().await,
+            AdminCall::Job(id) => self.job(id).await,
+            change => self.change(change, &parts.headers, body).await,
+        }
+    }
+
+    /// What is asked for by POST.
+    async fn change(&self, call: AdminCall, headers: &HeaderMap, body: Inbound) -> Answer {
+        match call {
+            AdminCall::Replay(id) => self.replay(id, &read(headers, body).await?).await,
             AdminCall::Discard(id) => self.discard(id).await,
             AdminCall::ReplayMany => {
-                let many: jobs::ReplayManyBody = read(&parts.headers, body).await?;
+                let many: jobs::ReplayManyBody = read(headers, body).await?;
                 self.begin(many).await
             }
             AdminCall::DiscardMany => {
-                let many: jobs::DiscardManyBody = read(&parts.headers, body).await?;
+                let many: jobs::DiscardManyBody = read(headers, body).await?;
                 self.begin(many).await
             }
             AdminCall::Reroute => {
-                let many: jobs::RerouteBody = read(&parts.headers, body).await?;
+                let many: jobs::RerouteBody = read(headers, body).await?;
                 self.begin(many).await
             }
-            AdminCall::Jobs => self.jobs().await,
-            AdminCall::Job(id) => self.job(id).await,
             AdminCall::Cancel(id) => self.cancel(id).await,
             AdminCall::Move(from) => {
-                let how: query::MoveBody = read(&parts.headers, body).await?;
+                let how: query::MoveBody = read(headers, body).await?;
                 self.move_backlog(&from, &how.to).await
+            }
+            AdminCall::Erase => {
+                let whose: query::EraseBody = read(headers, body).await?;
+                self.erase(whose.into()).await
             }
             AdminCall::Reload => self.reload().await,
             AdminCall::Pause(name) => self.pause(&name, true).await,
             AdminCall::Resume(name) => self.pause(&name, false).await,
+            _ => Err(AdminProblem::NotFound),
         }
     }
 
@@ -272,9 +280,9 @@ impl Admin {
 
     async fn reload(&self) -> Answer {
         match self.reload.reload().await {
-            Ok(()) => {
+            Ok(warnings) => {
                 let config = views::config(&self.in_force.load());
-                Ok(json(&views::ReloadedView { config }))
+                Ok(json(&views::ReloadedView { config, warnings }))
             }
             Err(errors) => Err(AdminProblem::Unprocessable {
                 detail: errors.join("\n").into(),

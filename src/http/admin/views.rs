@@ -54,10 +54,13 @@ pub(super) struct EventView {
 pub(super) struct EventDetailView {
     #[serde(flatten)]
     event: EventView,
-    /// The body as it was received: any JSON. null once it is not kept any more. Personal data
+    /// The body as it was received, or what was kept of it: any JSON. null once it is not kept any more. Personal data
     payload: Option<Box<RawValue>>,
     /// Why there is no payload although it is kept: it cannot be decrypted
     payload_error: Option<String>,
+    /// The top-level fields that were kept, where the source is minimised: what else the body had is unknown. null
+    /// for a body that is whole
+    kept_fields: Option<Vec<String>>,
     deliveries: Vec<DeliveryDetailView>,
     /// All revisions of its subject, oldest first, the newest 500 at most
     revisions: Vec<RevisionView>,
@@ -201,6 +204,8 @@ pub(super) struct DestinationView {
 #[schemars(rename = "Reloaded")]
 pub(super) struct ReloadedView {
     pub(super) config: ConfigView,
+    /// What it means for deliveries that wait: which lack fields that are used now
+    pub(super) warnings: Vec<String>,
 }
 
 /// How a destination stands after it was paused or resumed.
@@ -267,10 +272,12 @@ pub(super) fn event_detail(detail: EventDetail, sending: &HashSet<DeliveryId>) -
     let payload = detail.payload.as_deref();
     let payload = payload.and_then(|bytes| std::str::from_utf8(bytes).ok());
     let deliveries = detail.deliveries.into_iter();
+    let kept = detail.kept;
     EventDetailView {
         event: event(detail.event),
         payload_error: detail.lost.map(|error| error.to_string()),
         payload: payload.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
+        kept_fields: kept.map(|kept| kept.iter().map(str::to_owned).collect()),
         deliveries: deliveries
             .map(|each| delivery_detail(each, sending))
             .collect(),

@@ -18,7 +18,7 @@ export function event(id) {
     caption: "Revisions of this subject", columns: revisionColumns(id), key: (one) => one.id, empty: "None is kept.",
   });
   const deliveries = el("section", { "aria-labelledby": "deliveries-title" });
-  let kept = { payload: null, payload_error: null };
+  let kept = { payload: null, payload_error: null, kept_fields: null };
   const folded = payloadView(() => kept);
 
   async function load() {
@@ -82,6 +82,7 @@ function showFacts(list, detail) {
     ["Candidate", detail.candidate === null ? "none" : el("code", {}, detail.candidate)],
     ["Changed", changed(detail)],
   ];
+  if (detail.kept_fields !== null) rows.push(["Kept of the payload", detail.kept_fields.join(", ")]);
   if (detail.route_errors.length > 0) {
     rows.push(["Errors of rules", detail.route_errors.map((error) => el("p", { class: "reason" }, typeof error === "string" ? error : JSON.stringify(error)))]);
   }
@@ -173,12 +174,13 @@ function payloadView(kept) {
     note, text,
   );
   function update() {
-    const { payload: value, payload_error: error } = kept();
+    const { payload: value, payload_error: error, kept_fields: fields } = kept();
     const gone = value === null;
     const why = error === null ? "The payload is not kept any more." : `It cannot be shown: ${error}.`;
+    const came = fields === null ? "As it came in." : "Only a part of it was kept: what else there was is not known.";
     note.textContent = gone
       ? why
-      : "As it came in. It is about a person: do not copy it further than needed.";
+      : `${came} It is about a person: do not copy it further than needed.`;
     text.hidden = gone;
     const shown = element.open && !gone ? JSON.stringify(value, null, 2) : "";
     if (text.textContent !== shown) text.textContent = shown;

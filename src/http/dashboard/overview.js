@@ -213,6 +213,7 @@ function showConfig(element, status, reload) {
   element.dataset.looks = looks;
   const had = element.contains(document.activeElement);
   const failed = status.last_reload?.errors ?? [];
+  const warnings = status.last_reload?.warnings ?? [];
   const again = button("Reload relay.toml", reload);
   element.replaceChildren(
     el("h2", { id: "config-title" }, "Configuration"),
@@ -220,6 +221,11 @@ function showConfig(element, status, reload) {
       ? el("div", { class: "trouble" },
         el("p", {}, "The last reload, ", when(status.last_reload.at), ", changed nothing:"),
         el("pre", { tabindex: "0" }, failed.join("\n")))
+      : null,
+    warnings.length > 0
+      ? el("div", { class: "trouble" },
+        el("p", {}, "The reload ", when(status.last_reload.at), " warned:"),
+        el("pre", { tabindex: "0" }, warnings.join("\n")))
       : null,
     el("p", {}, `Version ${status.version}, generation ${status.config.generation}, in force since `,
       when(status.loaded_at), ". ", el("code", {}, status.config.hash.slice(0, 12))),

@@ -28,11 +28,13 @@ pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptO
         Fit::None => None,
         Fit::Subject(subject) => Some(subject),
     };
+    let kept = plan.kept.as_ref().map(|kept| batch.kept(kept));
+    let kept = kept.transpose()?;
     let seq = batch.next_seq();
     if let Some(subject) = &subject {
         write_subject(batch, plan, source, subject, seq)?;
     }
-    write_event(batch, plan, source, subject.as_ref(), seq)?;
+    write_event(batch, plan, (source, kept), subject.as_ref(), seq)?;
     let id = subject.as_ref().map(|subject| subject.id);
     senders::note(batch, &plan.event, source, id)?;
     let place = Place {
@@ -155,7 +157,7 @@ fn write_subject(
 fn write_event(
     batch: &Batch<'_>,
     plan: &AcceptPlan,
-    source: i64,
+    (source, kept): (i64, Option<i64>),
     subject: Option<&Subject>,
     seq: i64,
 ) -> Result<(), Fault> {
@@ -164,8 +166,8 @@ fn write_event(
         .conn
         .prepare_cached(
             "INSERT INTO event (seq, id, source, type, subject, revision, prev_seq, changed,
-                                candidate, received_at, route_errors, trace)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                candidate, received_at, route_errors, trace, kept)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             seq,
@@ -182,6 +184,7 @@ fn write_event(
             event.received_at.as_millisecond(),
             rows::list_text(&event.route_errors),
             plan.trace.map(crate::model::TraceParent::to_bytes),
+            kept,
         ])?;
     write_payload(batch, plan, seq)
 }

@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Fault;
 use super::migrate::Identity;
-use super::rows;
-use crate::model::{Name, State};
+use super::{kept, rows};
+use crate::model::{Kept, Name, State};
 
 /// What the writer remembers from transaction to transaction.
 pub(super) struct Memory {
     identity: Identity,
     names: HashMap<Name, i64>,
+    kept: HashMap<Kept, i64>,
     next_seq: i64,
     next_subject: i64,
     tally: HashMap<(i64, u8), i64>,
@@ -47,6 +48,7 @@ impl Memory {
         Ok(Self {
             identity,
             names: HashMap::new(),
+            kept: HashMap::new(),
             next_seq: next("event", "event_floor")?,
             next_subject: next("subject", "subject_floor")?,
             tally: HashMap::new(),
@@ -91,6 +93,7 @@ impl Memory {
     /// Forgets what was rolled back. Numbers given out stay used: gaps in them harm nobody.
     pub(super) fn rolled_back(&mut self) {
         self.names.clear();
+        self.kept.clear();
         self.tally.clear();
         self.heard.clear();
     }
@@ -127,6 +130,16 @@ impl<'a> Batch<'a> {
                 .insert([&**name])?,
         };
         self.memory.names.insert(name.clone(), id);
+        Ok(id)
+    }
+
+    /// The number of a set of kept fields, likewise.
+    pub(super) fn kept(&mut self, kept: &Kept) -> Result<i64, Fault> {
+        if let Some(id) = self.memory.kept.get(kept) {
+            return Ok(*id);
+        }
+        let id = kept::number(self.conn, kept)?;
+        self.memory.kept.insert(kept.clone(), id);
         Ok(id)
     }
 

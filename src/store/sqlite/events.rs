@@ -6,8 +6,8 @@ use super::fault::Fault;
 use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows::{self, EventRow};
-use super::sealed::Kept;
-use super::subjects;
+use super::sealed::Stored;
+use super::{kept, subjects};
 use crate::model::{Attempt, Delivery, Event, EventId, Page};
 use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
 
@@ -22,13 +22,14 @@ pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>,
     let kept = view
         .conn
         .prepare_cached("SELECT body, sealed_by FROM payload WHERE seq = ?1")?
-        .query_row([row.seq], |found| Kept::read(found, 0))
+        .query_row([row.seq], |found| Stored::read(found, 0))
         .optional()?
         .flatten();
     let opened = kept.map(|kept| kept.open(view.seals, id)).transpose();
     Ok(Some(EventDetail {
         lost: opened.as_ref().err().copied(),
         payload: opened.unwrap_or_default(),
+        kept: kept::of_event(view, row.seq)?,
         deliveries: deliveries(view, row.seq)?,
         revisions: revisions(view, &row)?,
         event: row.event,
@@ -76,9 +77,10 @@ impl Bounds {
         let since = filter.since.map(EventId::first_at);
         let until = filter.until.map(EventId::first_at);
         let last = filter.cursor.map(|cursor| cursor.0.event);
-        let (above, before) = match filter.oldest_first {
-            true => (last.map(EventId::next), None),
-            false => (None, last),
+        let (above, before) = if filter.oldest_first {
+            (last.map(EventId::next), None)
+        } else {
+            (None, last)
         };
         let from = since.into_iter().chain(above).max();
         let below = until.into_iter().chain(before).min();

@@ -11,6 +11,7 @@ mod events;
 mod fault;
 mod file;
 mod jobs;
+mod kept;
 mod lanes;
 mod look;
 mod migrate;
@@ -40,9 +41,9 @@ pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Keyring, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing,
-    Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Whose,
-    Work,
+    EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved, Resealed,
+    Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task,
+    Wanted, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
@@ -270,6 +271,12 @@ impl Store for SqliteStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.readers
             .read(move |view| deliveries::tallies(view, now))
+            .await
+    }
+
+    async fn lacking(&self, wanted: Vec<Wanted>) -> Result<Vec<Lacking>, StoreError> {
+        self.readers
+            .read(move |view| kept::lacking(view, &wanted))
             .await
     }
 

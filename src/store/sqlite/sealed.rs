@@ -2,7 +2,7 @@
 //! changed. The sealing itself is in `store/seal.rs`.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::batch::Batch;
 use super::fault::Fault;
@@ -24,12 +24,12 @@ fn fingerprint(code: i64) -> Fingerprint {
 }
 
 /// A payload's columns `body` and `sealed_by`.
-pub(super) struct Kept {
+pub(super) struct Stored {
     body: Vec<u8>,
     by: Option<i64>,
 }
 
-impl Kept {
+impl Stored {
     /// Reads both by position, body first. None where there is no payload.
     pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Self>> {
         let body: Option<Vec<u8>> = row.get(at)?;
@@ -150,7 +150,7 @@ struct Old {
     seq: i64,
     event: EventId,
     /// None where it is as it should be.
-    kept: Option<Kept>,
+    kept: Option<Stored>,
 }
 
 pub(super) const OLD: &str = "SELECT p.seq, e.id, \
@@ -192,7 +192,7 @@ fn old(conn: &Connection, walk: &Walk) -> Result<Vec<Old>, Fault> {
         && bytes < BYTES
         && let Some(row) = found.next()?
     {
-        let kept = Kept::read(row, 2)?;
+        let kept = Stored::read(row, 2)?;
         bytes += kept.as_ref().map_or(0, |kept| kept.body.len());
         some.push(Old {
             seq: row.get(0)?,
@@ -204,7 +204,11 @@ fn old(conn: &Connection, walk: &Walk) -> Result<Vec<Old>, Fault> {
 }
 
 /// False where it cannot be opened: nothing would be won by losing it altogether.
-fn seal_again(batch: &Batch<'_>, (seq, event): (i64, EventId), kept: Kept) -> Result<bool, Fault> {
+fn seal_again(
+    batch: &Batch<'_>,
+    (seq, event): (i64, EventId),
+    kept: Stored,
+) -> Result<bool, Fault> {
     let keys = &batch.identity().seals;
     let Some(plain) = kept.open_or_gone(keys, event) else {
         return Ok(false);
@@ -233,20 +237,4 @@ pub(super) fn finish(batch: &Batch<'_>) -> Result<(), Fault> {
         .prepare_cached("UPDATE sealing SET done = 1")?
         .execute([])?;
     Ok(())
-}
-
-/// The payload at a place, for what other events are compared with.
-pub(super) fn payload_at(view: &View<'_>, seq: i64) -> Result<Option<Bytes>, Fault> {
-    let found = view
-        .conn
-        .prepare_cached(
-            "SELECT p.body, p.sealed_by, e.id FROM payload AS p JOIN event AS e ON e.seq = p.seq
-             WHERE p.seq = ?1",
-        )?
-        .query_row([seq], |row| Ok((Kept::read(row, 0)?, row.get(2)?)))
-        .optional()?;
-    let Some((Some(kept), event)) = found else {
-        return Ok(None);
-    };
-    Ok(kept.open_or_gone(view.seals, EventId::from_bytes(event)))
 }

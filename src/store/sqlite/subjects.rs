@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::batch::Batch;
 use super::fault::Fault;
-use super::sealed::Kept;
+use super::sealed::Stored;
 use super::{rows, settle};
 use crate::model::{EventId, FieldDigests, Name};
 use crate::store::{Head, Skipped, StoreKey, Unconfirmed};
@@ -64,7 +64,7 @@ pub(super) const FIND: &str = "SELECT id, revision, latest_seq FROM subject \
 /// The latest revision of a subject, for whoever must plan again.
 pub(super) fn head(batch: &Batch<'_>, known: Known) -> Result<Head, Fault> {
     let conn = batch.conn;
-    let (event, fields, kept): ([u8; 16], Vec<u8>, Option<Kept>) = conn
+    let (event, fields, kept): ([u8; 16], Vec<u8>, Option<Stored>) = conn
         .prepare_cached(
             "SELECT e.id, s.fields, p.body, p.sealed_by FROM subject AS s
              JOIN event AS e ON e.seq = s.latest_seq
@@ -72,7 +72,7 @@ pub(super) fn head(batch: &Batch<'_>, known: Known) -> Result<Head, Fault> {
              WHERE s.id = ?1",
         )?
         .query_row([known.id], |row| {
-            Ok((row.get(0)?, row.get(1)?, Kept::read(row, 2)?))
+            Ok((row.get(0)?, row.get(1)?, Stored::read(row, 2)?))
         })?;
     let event = EventId::from_bytes(event);
     let seals = &batch.identity().seals;

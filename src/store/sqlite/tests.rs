@@ -12,14 +12,14 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::paging::Search;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, lanes, sealed, senders, settle,
+    SqliteOptions, SqliteStore, accept, deliveries, events, kept, lanes, sealed, senders, settle,
     subjects, sweep, work,
 };
 use crate::clock::ManualClock;
-use crate::model::{Cursor, Event, EventType, FieldDigests, Limit, Mint, State, Subject};
+use crate::model::{Cursor, Event, EventType, FieldDigests, Limit, Mint, Refusal, State, Subject};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, DeliveryFilter, EventFilter, Fence, Keyring, NewDelivery, Outcome,
-    Replay, Replayed, Settlement, Since, Store as _, StoreError,
+    AcceptOutcome, AcceptPlan, Act, DeliveryFilter, EventFilter, Fence, Keyring, NewDelivery,
+    Outcome, Replay, Settlement, Since, Store as _, StoreError, What,
 };
 
 fn open() -> (TempDir, SqliteOptions, SqliteStore) {
@@ -94,6 +94,7 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
         &events::list_sql(false),
         "sqlite_autoindex_event_1 (id>? AND id<?)",
     );
+    check(kept::WAITING, "delivery_due (destination=?)");
     check(senders::LAST, "SEARCH heard USING INTEGER PRIMARY KEY");
     check(senders::STUCK, "awaited_since (source=? AND since<?)");
     check(deliveries::OLDEST_DUE, "delivery_due (destination=?)");
@@ -211,6 +212,25 @@ async fn a_full_disk_fails_the_whole_batch_and_nothing_of_it_is_kept() {
 }
 
 #[tokio::test]
+async fn a_set_of_fields_whose_batch_failed_is_written_again() {
+    fn keep(batch: &mut Batch<'_>) -> Done {
+        let fields = ["id".to_owned()].into_iter().collect();
+        batch.kept(&fields)?;
+        Ok(())
+    }
+    let (_folder, options, store) = open();
+    let store = Arc::new(store);
+    let answers = one_batch(&store, vec![keep, fill_the_disk]).await;
+    assert!(answers.iter().all(Result::is_err));
+    store.writer.write(keep).await.unwrap();
+    let conn = Connection::open(&options.path).unwrap();
+    let fields: String = conn
+        .query_row("SELECT fields FROM kept", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(fields, r#"["id"]"#);
+}
+
+#[tokio::test]
 async fn a_commit_that_one_command_spoils_is_done_without_it() {
     let (_folder, _, store) = open();
     let store = Arc::new(store);
@@ -323,6 +343,7 @@ fn plan() -> AcceptPlan {
             route_errors: Vec::new(),
         }),
         payload: "{}".into(),
+        kept: None,
         fields: FieldDigests::default(),
         trace: None,
         deliveries: vec![crm],
@@ -354,13 +375,20 @@ async fn what_lost_its_payload_is_known_but_not_sent() {
         at: Timestamp::UNIX_EPOCH,
     };
     store.settle(settlement).await.unwrap();
-    let how = Replay {
+    let act = Act {
+        what: What::Replay {
+            deliveries: vec![id],
+            how: Replay {
+                force: true,
+                ..Replay::default()
+            },
+        },
         now: Timestamp::UNIX_EPOCH,
-        force: true,
-        new_id: false,
+        dry_run: false,
+        turn: None,
     };
-    let replayed = store.replay(id, how).await.unwrap();
-    assert!(matches!(replayed, Replayed::NoPayload));
+    let acts = store.act(act).await.unwrap();
+    assert_eq!(acts.all[0].outcome, Err(Refusal::NoPayload));
     let detail = store.event(id.event).await.unwrap().unwrap();
     assert!(detail.payload.is_none());
     let AcceptOutcome::Stale(head) = store.accept(plan).await.unwrap() else {

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Fault;
+use super::kept;
 use super::readers::View;
 use super::rows::{self, EventRow};
-use super::sealed::{self, Kept};
-use crate::model::{DeliveryId, State, TraceParent};
+use super::sealed::Stored;
+use crate::model::{DeliveryId, EventId, Kept, State, TraceParent};
 use crate::store::{Receipt, Since, Work};
 
 /// Reads an attempt's work; None where the delivery does not wait.
@@ -26,12 +27,13 @@ pub(super) fn work(
     if rows::state(row.get(12)?)? != State::Waiting {
         return Ok(None);
     }
-    let kept = Kept::read(row, 16)?;
+    let kept = Stored::read(row, 16)?;
     let kept = kept.ok_or_else(|| Fault::Payload("its payload is gone from the store".into()))?;
     let payload = kept.open(view.seals, delivery.event);
     let payload = payload.map_err(|error| Fault::Payload(error.to_string()))?;
     let destination: i64 = row.get(13)?;
     let trace: Option<Vec<u8>> = row.get(18)?;
+    let kept: Option<String> = row.get(19)?;
     let webhook: Option<u16> = row.get(15)?;
     let event = rows::event(view, row)?;
     let sent = sent(view, &event, destination)?;
@@ -39,12 +41,16 @@ pub(super) fn work(
         Since::PreviousRevision => before(&event),
         Since::LastSent => last_sent(view, &event, sent.as_ref())?,
     };
+    let (previous, previous_kept) = payload_of(view, from.seq)?.unzip();
+    let previous_kept = previous_kept.flatten();
     Ok(Some(Work {
         destination: view.name(destination)?,
         route: view.name(row.get(14)?)?,
         webhook_id: delivery.event.delivery(webhook.unwrap_or(delivery.number)),
         payload,
-        previous: previous_at(view, from.seq)?,
+        kept: kept.as_deref().map(kept::read).transpose()?,
+        previous,
+        previous_kept,
         changed: from.changed,
         receipt: sent.and_then(|sent| sent.receipt),
         event: Arc::new(event.event),
@@ -55,9 +61,10 @@ pub(super) fn work(
 /// The columns of an event, then those of the delivery and the payload from number 12 on.
 pub(super) fn sql() -> String {
     format!(
-        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, p.sealed_by, e.trace
+        "SELECT {}, d.state, d.destination, d.route, d.webhook, p.body, p.sealed_by, e.trace, k.fields
          FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = ?2
          LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
+         LEFT JOIN kept AS k ON k.id = e.kept
          WHERE e.id = ?1",
         rows::EVENT
     )
@@ -147,7 +154,25 @@ fn last_sent(view: &View<'_>, event: &EventRow, sent: Option<&Sent>) -> Result<F
     Ok(from)
 }
 
-fn previous_at(view: &View<'_>, seq: Option<i64>) -> Result<Option<Bytes>, Fault> {
-    let payload = seq.map(|seq| sealed::payload_at(view, seq));
-    Ok(payload.transpose()?.flatten())
+/// An event's payload, and which fields were kept of it if it is not whole.
+fn payload_of(view: &View<'_>, seq: Option<i64>) -> Result<Option<(Bytes, Option<Kept>)>, Fault> {
+    let Some(seq) = seq else {
+        return Ok(None);
+    };
+    let found: Option<(Option<Stored>, [u8; 16], Option<String>)> = view
+        .conn
+        .prepare_cached(
+            "SELECT p.body, p.sealed_by, e.id, k.fields FROM payload AS p
+             JOIN event AS e ON e.seq = p.seq LEFT JOIN kept AS k ON k.id = e.kept WHERE p.seq = ?1",
+        )?
+        .query_row([seq], |row| {
+            Ok((Stored::read(row, 0)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((Some(stored), event, fields)) = found else {
+        return Ok(None);
+    };
+    let kept = fields.as_deref().map(kept::read).transpose()?;
+    let payload = stored.open_or_gone(view.seals, EventId::from_bytes(event));
+    Ok(payload.map(|payload| (payload, kept)))
 }

@@ -10,8 +10,9 @@ use mojito_relay::model::{
 };
 use mojito_relay::store::{
     AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing, Settled,
-    Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Whose, Work,
+    EventFilter, Heard, Job, Lacking, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing,
+    Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Wanted,
+    Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -199,6 +200,11 @@ impl Store for FaultyStore {
     async fn tallies(&self, now: Timestamp) -> Result<Vec<Tally>, StoreError> {
         self.may("tallies")?;
         self.inner.tallies(now).await
+    }
+
+    async fn lacking(&self, wanted: Vec<Wanted>) -> Result<Vec<Lacking>, StoreError> {
+        self.may("lacking")?;
+        self.inner.lacking(wanted).await
     }
 
     async fn heard(&self, asked: Vec<Listen>) -> Result<Vec<Heard>, StoreError> {

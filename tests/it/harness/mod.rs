@@ -263,7 +263,7 @@ impl TestRelay {
     }
 
     /// Puts another configuration in force.
-    pub async fn reload(&self, toml: &str) -> Result<(), Vec<Finding>> {
+    pub async fn reload(&self, toml: &str) -> Result<Vec<String>, Vec<Finding>> {
         std::fs::write(self.folder.path().join("relay.toml"), toml)
             .expect("the folder is writable");
         self.relay.reloader.reload("a test").await

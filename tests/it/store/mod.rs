@@ -2,6 +2,7 @@
 //! file can get wrong is in `sqlite.rs`.
 
 mod accept;
+mod kept;
 mod lanes;
 mod lists;
 mod replay;
@@ -237,6 +238,7 @@ pub(crate) fn plan(subject: &str, revision: u32, millis: i64, to: &[&str]) -> Ac
             route_errors: Vec::new(),
         }),
         payload: Bytes::from(format!("{{\"id\":\"{subject}\",\"at\":{millis}}}")),
+        kept: None,
         fields: digests(&[("score", revision)]),
         trace: None,
         deliveries: to

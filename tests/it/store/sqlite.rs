@@ -160,7 +160,7 @@ async fn a_newer_schema_is_refused_with_both_numbers() {
         opened,
         Err(StoreError::Newer {
             found: 99,
-            known: 6
+            known: 7
         })
     ));
     home.leave().await;
