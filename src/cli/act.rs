@@ -1,4 +1,4 @@
-//! `relay pause`, `resume`, `reload`, `replay`, `move` and `erase`: what an operator does about it.
+//! `relay pause`, `resume`, `reload`, `move` and `erase`: what an operator does about it.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::client::{AdminArgs, NoAnswer, Office, understood};
 use super::table::plain;
 use super::{BAD_CONFIGURATION, Global, complain, say};
-use crate::model::DeliveryId;
 
 #[derive(Debug, Args)]
 pub(super) struct LaneArgs {
@@ -24,20 +23,6 @@ pub(super) struct LaneArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReloadArgs {
-    #[command(flatten)]
-    how: How,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ReplayArgs {
-    /// The delivery's id, such as `relay deliveries --state dead` lists
-    id: String,
-    /// Also where the destination already got a newer revision
-    #[arg(long)]
-    force: bool,
-    /// Under another webhook-id, so that a receiver that knows the old one takes it again
-    #[arg(long)]
-    new_id: bool,
     #[command(flatten)]
     how: How,
 }
@@ -67,13 +52,14 @@ pub(super) struct EraseArgs {
     admin: AdminArgs,
 }
 
+/// At which relay, and how its answer is printed.
 #[derive(Debug, Args)]
-struct How {
+pub(super) struct How {
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    admin: AdminArgs,
+    pub(super) admin: AdminArgs,
 }
 
 #[derive(Deserialize)]
@@ -134,16 +120,6 @@ pub(super) async fn reload(global: &Global, args: &ReloadArgs) -> anyhow::Result
     told
 }
 
-pub(super) async fn replay(global: &Global, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let id: DeliveryId = args.id.parse().context("what is to be replayed")?;
-    let office = Office::of(global, &args.how.admin)?;
-    let path = format!("/api/v1/deliveries/{id}/replay");
-    let how = json!({ "force": args.force, "new_id": args.new_id });
-    let body = office.post(&path, &how).await?;
-    args.how
-        .tell(&body, |_| Ok(format!("{id} waits to be sent again")))
-}
-
 pub(super) async fn move_backlog(global: &Global, args: &MoveArgs) -> anyhow::Result<ExitCode> {
     #[derive(Deserialize)]
     struct Moved {
@@ -181,7 +157,7 @@ pub(super) async fn erase(global: &Global, args: &EraseArgs) -> anyhow::Result<E
 }
 
 impl How {
-    fn tell(
+    pub(super) fn tell(
         &self,
         body: &Bytes,
         words: impl FnOnce(&Bytes) -> anyhow::Result<String>,

@@ -20,6 +20,23 @@ const PAGE: usize = 500;
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
+    #[command(flatten)]
+    which: EventFilterArgs,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeliveriesArgs {
+    #[command(flatten)]
+    which: DeliveryFilterArgs,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+/// Which events: those for which everything given holds.
+#[derive(Debug, Args)]
+pub(super) struct EventFilterArgs {
     /// Of this type, such as interview.submitted
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -27,11 +44,12 @@ pub(super) struct EventsArgs {
     #[arg(long)]
     source: Option<String>,
     #[command(flatten)]
-    which: Which,
+    whose: Whose,
 }
 
+/// Which deliveries: those for which everything given holds.
 #[derive(Debug, Args)]
-pub(super) struct DeliveriesArgs {
+pub(super) struct DeliveryFilterArgs {
     /// In this state: waiting, sending, delivered, superseded, skipped, dead or discarded
     #[arg(long, value_parser = state())]
     state: Option<String>,
@@ -51,12 +69,11 @@ pub(super) struct DeliveriesArgs {
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
     #[command(flatten)]
-    which: Which,
+    whose: Whose,
 }
 
-/// What both lists are asked.
 #[derive(Debug, Args)]
-struct Which {
+struct Whose {
     /// Of this interview result
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
@@ -69,6 +86,11 @@ struct Which {
     /// Before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
+}
+
+/// How much of a list, and how.
+#[derive(Debug, Args)]
+struct Listing {
     /// How many at most, newest first
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -82,6 +104,9 @@ struct Which {
     admin: AdminArgs,
 }
 
+/// What was given of a filter, by the names of the API.
+type Given = Vec<(&'static str, String)>;
+
 /// What was found, item by item as the relay says it.
 #[derive(Deserialize, Serialize)]
 struct Listed {
@@ -90,14 +115,11 @@ struct Listed {
 }
 
 pub(super) async fn events(global: &Global, args: EventsArgs) -> anyhow::Result<ExitCode> {
-    let EventsArgs {
-        event_type,
-        source,
-        which,
-    } = args;
-    let query = vec![("type", event_type), ("source", source)];
-    let listed = which.list(global, "/api/v1/events", query).await?;
-    if !which.json {
+    let EventsArgs { which, listing } = args;
+    let listed = listing
+        .list(global, "/api/v1/events", which.given())
+        .await?;
+    if !listing.json {
         let mut table = Table::new(&[
             "EVENT", "RECEIVED", "TYPE", "SUBJECT", "REVISION", "CHANGED",
         ]);
@@ -114,29 +136,15 @@ pub(super) async fn events(global: &Global, args: EventsArgs) -> anyhow::Result<
         }
         table.print();
     }
-    which.end(&listed, "events")
+    listing.end(&listed, "events")
 }
 
 pub(super) async fn deliveries(global: &Global, args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
-    let DeliveriesArgs {
-        state,
-        destination,
-        route,
-        event,
-        event_type,
-        error,
-        which,
-    } = args;
-    let query = vec![
-        ("state", state),
-        ("destination", destination),
-        ("route", route),
-        ("event", event),
-        ("type", event_type),
-        ("error", error),
-    ];
-    let listed = which.list(global, "/api/v1/deliveries", query).await?;
-    if !which.json {
+    let DeliveriesArgs { which, listing } = args;
+    let listed = listing
+        .list(global, "/api/v1/deliveries", which.given())
+        .await?;
+    if !listing.json {
         let mut table = Table::new(&[
             "DELIVERY",
             "CREATED",
@@ -158,24 +166,45 @@ pub(super) async fn deliveries(global: &Global, args: DeliveriesArgs) -> anyhow:
         }
         table.print();
     }
-    which.end(&listed, "deliveries")
+    listing.end(&listed, "deliveries")
 }
 
-impl Which {
-    async fn list(
-        &self,
-        global: &Global,
-        path: &str,
-        own: Vec<(&str, Option<String>)>,
-    ) -> anyhow::Result<Listed> {
+impl EventFilterArgs {
+    pub(super) fn given(&self) -> Given {
+        let own = [("type", &self.event_type), ("source", &self.source)];
+        self.whose.with(own)
+    }
+}
+
+impl DeliveryFilterArgs {
+    pub(super) fn given(&self) -> Given {
+        let own = [
+            ("state", &self.state),
+            ("destination", &self.destination),
+            ("route", &self.route),
+            ("event", &self.event),
+            ("type", &self.event_type),
+            ("error", &self.error),
+        ];
+        self.whose.with(own)
+    }
+}
+
+impl Whose {
+    fn with<const N: usize>(&self, own: [(&'static str, &Option<String>); N]) -> Given {
+        let whose = [("subject", &self.subject), ("candidate", &self.candidate)];
+        let texts = own.into_iter().chain(whose);
+        let texts = texts.filter_map(|(name, text)| Some((name, text.clone()?)));
+        let times = [("since", self.since), ("until", self.until)];
+        let times = times.into_iter();
+        let times = times.filter_map(|(name, time)| Some((name, time?.to_string())));
+        texts.chain(times).collect()
+    }
+}
+
+impl Listing {
+    async fn list(&self, global: &Global, path: &str, given: Given) -> anyhow::Result<Listed> {
         let office = Office::of(global, &self.admin)?;
-        let mut given = own;
-        given.extend([
-            ("subject", self.subject.clone()),
-            ("candidate", self.candidate.clone()),
-            ("since", self.since.map(|time| time.to_string())),
-            ("until", self.until.map(|time| time.to_string())),
-        ]);
         let mut listed = Listed {
             items: Vec::new(),
             next: self.cursor.clone(),
@@ -183,10 +212,7 @@ impl Which {
         // A page may hold fewer than its limit, and still have a next one.
         loop {
             let left = self.limit - listed.items.len();
-            let mut query: Vec<(&str, String)> = given
-                .iter()
-                .filter_map(|(name, value)| Some((*name, value.clone()?)))
-                .collect();
+            let mut query = given.clone();
             query.push(("limit", left.clamp(1, PAGE).to_string()));
             query.extend(listed.next.take().map(|cursor| ("cursor", cursor)));
             let page: Listed = understood(&office.get(path, &query).await?)?;

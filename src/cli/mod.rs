@@ -9,8 +9,10 @@ mod diff;
 mod event;
 mod explain;
 mod health;
+mod jobs;
 mod lists;
 mod logging;
+mod many;
 mod presets;
 mod running;
 mod schema;
@@ -31,6 +33,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Finding, Inputs, Secrets};
 
+/// Exit code for a command that does not say enough, as clap has it.
+const USAGE: u8 = 2;
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIGURATION: u8 = 78;
 
@@ -90,8 +94,14 @@ enum Command {
     Pause(act::LaneArgs),
     /// Let a destination go on, paused, open or blocked
     Resume(act::LaneArgs),
-    /// Send a delivery again that is delivered, dead or final otherwise
-    Replay(act::ReplayArgs),
+    /// Send deliveries again that are delivered, dead or final otherwise: one, or all of a filter
+    Replay(many::ReplayArgs),
+    /// Create what today's routes ask for and kept events do not have
+    Reroute(many::RerouteArgs),
+    /// End deliveries that wait: one, or all of a filter
+    Discard(many::DiscardArgs),
+    /// List what was begun by replay, reroute and discard, show one, or end it
+    Jobs(jobs::JobsArgs),
     /// Move what waits for a destination that is gone from relay.toml to another
     Move(act::MoveArgs),
     /// Take away everything about a candidate or a subject, and print the receipt
@@ -135,7 +145,10 @@ pub fn main() -> ExitCode {
             Command::Tail(args) => tail::run(global, &args).await,
             Command::Pause(args) => act::lane(global, &args, "pause").await,
             Command::Resume(args) => act::lane(global, &args, "resume").await,
-            Command::Replay(args) => act::replay(global, &args).await,
+            Command::Replay(args) => many::replay(global, &args).await,
+            Command::Reroute(args) => many::reroute(global, &args).await,
+            Command::Discard(args) => many::discard(global, &args).await,
+            Command::Jobs(args) => jobs::run(global, &args).await,
             Command::Move(args) => act::move_backlog(global, &args).await,
             Command::Erase(args) => act::erase(global, &args).await,
             Command::Reload(args) => act::reload(global, &args).await,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::client::{AdminArgs, Office, understood};
+use super::jobs::Job;
 use super::table::{Table, between, plain};
 use super::{Global, say};
 use crate::app;
@@ -37,6 +38,7 @@ struct Status {
     counts: BTreeMap<State, u64>,
     sources: Vec<Source>,
     destinations: Vec<Destination>,
+    jobs: Vec<Job>,
     encryption: Option<Encryption>,
 }
 
@@ -174,6 +176,9 @@ impl Status {
         if let Some(encryption) = &self.encryption {
             say(plain(&encryption.line()));
         }
+        for job in &self.jobs {
+            say(plain(&job.line()));
+        }
         say(format_args!(
             "relay {} at {admin}, configuration {hash}, generation {}, in force for {}",
             plain(&self.version),
@@ -271,7 +276,10 @@ impl Destination {
     fn dead(&self) -> Option<String> {
         let (name, dead) = (&self.name, self.count(State::Dead));
         (dead > 0).then(|| {
-            format!("{name} has {dead} dead: relay deliveries --state dead --destination {name}")
+            format!(
+                "{name} has {dead} dead: relay deliveries --state dead --destination {name}; once mended: \
+                 relay replay --state dead --destination {name}"
+            )
         })
     }
 }
@@ -313,7 +321,8 @@ mod tests {
                 "ats is blocked for 2 h 5 min, with 12 waiting: 401 Unauthorized: key revoked",
                 "  it is tried with one delivery in 4 min",
                 "  way out: correct its block in relay.toml, which frees it; or: relay resume ats",
-                "ats has 1 dead: relay deliveries --state dead --destination ats",
+                "ats has 1 dead: relay deliveries --state dead --destination ats; once mended: \
+                 relay replay --state dead --destination ats",
             ],
         );
         check(

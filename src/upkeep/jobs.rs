@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -77,25 +78,21 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Works on jobs until `stop`, one after the other, the oldest first.
+    /// Works on jobs until `stop`, a part at a time: those that count go first, because somebody waits for
+    /// them, then the oldest that has room.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            let next = self.store.jobs().await.map(oldest);
-            let wait = match next {
-                Ok(Some(job)) => self.part(&job).await.err(),
-                Ok(None) => Some(Pause::UntilAsked),
-                Err(error) => Some(Pause::Store(error)),
-            };
+            let outcome = self.work().await;
             let pause = async {
-                match wait {
-                    None => {}
-                    Some(Pause::UntilAsked) => self.begun.notified().await,
-                    Some(pause) => {
-                        if let Pause::Store(error) = pause {
-                            tracing::warn!(%error, "jobs wait for the store");
-                        }
-                        self.clock.idle_until(plus(self.clock.now(), PAUSE)).await;
-                    }
+                match outcome {
+                    Ok(Next::Part) => return,
+                    Ok(Next::Nothing) => return self.begun.notified().await,
+                    Ok(Next::NoRoom) => {}
+                    Err(error) => tracing::warn!(%error, "jobs wait for the store"),
+                }
+                tokio::select! {
+                    () = self.begun.notified() => {}
+                    () = self.clock.idle_until(plus(self.clock.now(), PAUSE)) => {}
                 }
             };
             tokio::select! {
@@ -104,6 +101,21 @@ impl Jobs {
                 () = pause => {}
             }
         }
+    }
+
+    /// Does a part of the job whose turn it is.
+    async fn work(&self) -> Result<Next, StoreError> {
+        let jobs = self.store.jobs().await?.into_iter();
+        let running: Vec<Job> = jobs.filter(|job| job.state == JobState::Running).collect();
+        let can = running.iter().filter(|job| !self.waits_for_room(job));
+        let Some(job) = can.min_by_key(|job| (!job.dry_run, job.id)) else {
+            return Ok(match running.as_slice() {
+                [] => Next::Nothing,
+                _ => Next::NoRoom,
+            });
+        };
+        self.part(job).await?;
+        Ok(Next::Part)
     }
 
     /// Whether it stands still because so much waits that senders would be turned away.
@@ -126,10 +138,7 @@ impl Jobs {
     }
 
     /// One part of a job.
-    async fn part(&self, job: &Job) -> Result<(), Pause> {
-        if self.waits_for_room(job) {
-            return Err(Pause::NoRoom);
-        }
+    async fn part(&self, job: &Job) -> Result<(), StoreError> {
         let (what, turn) = match &job.task {
             Task::Replay {
                 filter,
@@ -166,14 +175,14 @@ impl Jobs {
         Ok(())
     }
 
-    /// The next deliveries of a job, none of them younger than it.
+    /// The next deliveries of a job.
     async fn page(
         &self,
         job: &Job,
         filter: &DeliveryFilter,
     ) -> Result<(Vec<DeliveryId>, Turn), StoreError> {
         let filter = DeliveryFilter {
-            until: Some(filter.until.unwrap_or(job.created_at).min(job.created_at)),
+            until: Some(until(job, filter.until)),
             cursor: job.place,
             oldest_first: true,
             ..filter.clone()
@@ -189,7 +198,7 @@ impl Jobs {
     /// The next events of a job with what they are to get, by the rules in force now.
     async fn planned(&self, job: &Job, filter: &EventFilter) -> Result<(What, Turn), StoreError> {
         let filter = EventFilter {
-            until: Some(filter.until.unwrap_or(job.created_at).min(job.created_at)),
+            until: Some(until(job, filter.until)),
             cursor: job.place,
             oldest_first: true,
             ..filter.clone()
@@ -286,31 +295,21 @@ pub struct Asked {
     pub new_id: bool,
 }
 
-/// Why there is no next part yet.
-enum Pause {
-    UntilAsked,
+/// What there was to do.
+enum Next {
+    Part,
+    Nothing,
     /// So much waits that senders would be turned away.
     NoRoom,
-    Store(StoreError),
 }
 
-impl From<StoreError> for Pause {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// What came after a job was begun is none of its business.
+fn until(job: &Job, asked: Option<Timestamp>) -> Timestamp {
+    let begun = plus(job.created_at, Duration::from_millis(1));
+    asked.unwrap_or(begun).min(begun)
 }
 
-fn oldest(jobs: Vec<Job>) -> Option<Job> {
-    let mut jobs = jobs.into_iter().rev();
-    jobs.find(|job| job.state == JobState::Running)
-}
-
-fn turn(
-    job: &Job,
-    looked_at: usize,
-    next: Option<Cursor>,
-    reached: Option<jiff::Timestamp>,
-) -> Turn {
+fn turn(job: &Job, looked_at: usize, next: Option<Cursor>, reached: Option<Timestamp>) -> Turn {
     Turn {
         job: job.id,
         looked_at: looked_at as u64,

@@ -53,7 +53,10 @@ Commands:
   tail         Print what happens, as it happens
   pause        Hold a destination back; it lasts over restarts
   resume       Let a destination go on, paused, open or blocked
-  replay       Send a delivery again that is delivered, dead or final otherwise
+  replay       Send deliveries again that are delivered, dead or final otherwise: one, or all of a filter
+  reroute      Create what today's routes ask for and kept events do not have
+  discard      End deliveries that wait: one, or all of a filter
+  jobs         List what was begun by replay, reroute and discard, show one, or end it
   move         Move what waits for a destination that is gone from relay.toml to another
   erase        Take away everything about a candidate or a subject, and print the receipt
   reload       Have the running relay read its configuration again
@@ -89,6 +92,9 @@ fn every_command_explains_itself() {
         "pause",
         "resume",
         "replay",
+        "reroute",
+        "discard",
+        "jobs",
         "move",
         "erase",
         "diff",

@@ -17,6 +17,7 @@ mod crash;
 mod explain;
 mod leaks;
 mod lifecycle;
+mod many;
 mod operate;
 mod process;
 mod receiver;

@@ -13,15 +13,15 @@ use crate::process::{Folder, Process, relay, request};
 use crate::receiver::Receiver;
 
 /// A relay with one destination that takes everything and one that refuses us.
-struct Scene {
-    folder: Folder,
-    process: Process,
+pub struct Scene {
+    pub folder: Folder,
+    pub process: Process,
     admin: String,
     _refuses: Running,
 }
 
 impl Scene {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let takes = Receiver::failing(0).listen().await;
         let here = Folder::new("");
         let sink = ["sink", "--port", "0", "--status", "401"];
@@ -47,17 +47,17 @@ impl Scene {
         }
     }
 
-    async fn post(&self, subject: &str, score: u32) -> String {
+    pub async fn post(&self, subject: &str, score: u32) -> String {
         post(&self.process, subject, score).await
     }
 
     /// What a command says of this relay.
-    fn asked(&self, args: &[&str]) -> (i32, String) {
+    pub fn asked(&self, args: &[&str]) -> (i32, String) {
         let admin = ["--admin", &self.admin];
         run(self.folder.path(), &[args, &admin[..]].concat())
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         let (code, text) = self.asked(&[args, &["--json"]].concat());
         assert_eq!(code, 0, "{text}");
         serde_json::from_str(&text).unwrap()
@@ -307,7 +307,7 @@ async fn a_reload_that_uses_another_field_prints_what_waits_without_it() {
 }
 
 /// The commands that ask a relay, each with what it needs.
-const ASKING: [&[&str]; 10] = [
+const ASKING: [&[&str]; 14] = [
     &["status"],
     &["events"],
     &["event", "evt_01a2027bd6807004aad6e31a7f8bc4c9"],
@@ -317,6 +317,10 @@ const ASKING: [&[&str]; 10] = [
     &["resume", "app"],
     &["reload"],
     &["replay", "dlv_01a2027bd6807004aad6e31a7f8bc4c9_0"],
+    &["replay", "--state", "dead"],
+    &["discard", "--destination", "ats"],
+    &["reroute", "--since", "2h"],
+    &["jobs"],
     &["health"],
 ];
 

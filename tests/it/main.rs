@@ -23,6 +23,7 @@ mod explain;
 mod explain_is_production;
 mod harness;
 mod hostile;
+mod jobs;
 mod lanes;
 mod minimise;
 mod moving;
