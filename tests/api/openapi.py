@@ -8,9 +8,11 @@ Usage: openapi.py RELAY TOOLS, the binary and the folder that requirements.txt w
 import json
 import os
 import pathlib
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -53,10 +55,17 @@ class Running:
         if log is not subprocess.PIPE:
             both = {"stdout": subprocess.PIPE, "stderr": log}
         self.process = subprocess.Popen(command, cwd=folder, env={}, text=True, **both)
-        self.lines = self.process.stderr or self.process.stdout
+        self.lines = queue.SimpleQueue()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        # To the end, also when nobody asks any more: a full pipe would hold the command up.
+        for line in self.process.stderr or self.process.stdout:
+            self.lines.put(line)
+        self.lines.put(None)
 
     def until(self, words):
-        for line in self.lines:
+        for line in iter(self.lines.get, None):
             if words in line:
                 return line
         sys.exit(f"{self.process.args} ended before it said {words!r}")

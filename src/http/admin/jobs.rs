@@ -1,11 +1,12 @@
 //! What operators have done to deliveries, over the API: to one at once, to many as a job.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use super::query::{Body, ReplayBody, bad, fields};
-use super::{Admin, Answer, conflict, json, views};
+use super::query::{Body, ReplayBody, bad, fields, names};
+use super::{Admin, Answer, conflict, json as answer, views};
 use crate::http::problem::AdminProblem;
 use crate::model::{DeliveryId, JobId, JobState, Page, Refusal, State};
 use crate::store::{Acted, DeliveryFilter, EventFilter, Job, Progress, Task};
@@ -16,6 +17,7 @@ use crate::upkeep::Asked;
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayManyBody {
     /// Those for which everything given holds. `state` must be given, and be final
+    #[schemars(schema_with = "final_ones")]
     filter: DeliveryFilter,
     /// Count, and change nothing
     #[serde(default)]
@@ -33,6 +35,7 @@ pub(super) struct ReplayManyBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct DiscardManyBody {
     /// Those for which everything given holds. Something besides `state` must be given
+    #[schemars(schema_with = "waiting_ones")]
     filter: DeliveryFilter,
     /// Count, and change nothing
     #[serde(default)]
@@ -44,6 +47,7 @@ pub(super) struct DiscardManyBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct RerouteBody {
     /// Those for which everything given holds. Something must be given
+    #[schemars(schema_with = "some_events")]
     filter: EventFilter,
     /// Count, and change nothing
     #[serde(default)]
@@ -64,6 +68,46 @@ pub(super) struct JobView {
     created_at: Timestamp,
     ended_at: Option<Timestamp>,
     progress: Progress,
+}
+
+fn final_ones(types: &mut SchemaGenerator) -> Schema {
+    let all = State::ALL.into_iter();
+    let last: Vec<&str> = all
+        .filter(|state| state.is_final())
+        .map(State::as_str)
+        .collect();
+    let filter = types.subschema_for::<DeliveryFilter>();
+    json_schema!({
+        "allOf": [filter],
+        "properties": { "state": { "enum": last } },
+        "required": ["state"],
+    })
+}
+
+fn waiting_ones(types: &mut SchemaGenerator) -> Schema {
+    let filter = types.subschema_for::<DeliveryFilter>();
+    let mut schema = some(&filter, &names::<DeliveryFilter>());
+    schema.insert(
+        "properties".to_owned(),
+        json!({ "state": { "enum": [State::Waiting, null] } }),
+    );
+    schema
+}
+
+fn some_events(types: &mut SchemaGenerator) -> Schema {
+    let filter = types.subschema_for::<EventFilter>();
+    some(&filter, &names::<EventFilter>())
+}
+
+/// One of these fields must be there, and not be null.
+fn some(filter: &Schema, fields: &[String]) -> Schema {
+    let given = fields.iter().filter(|field| *field != "state");
+    let given = given.map(|field| {
+        let value = Map::from_iter([(field.clone(), json!({ "not": { "type": "null" } }))]);
+        json!({ "required": [field], "properties": value })
+    });
+    let given: Vec<Value> = given.collect();
+    json_schema!({ "allOf": [filter], "anyOf": given })
 }
 
 impl Body for ReplayManyBody {
@@ -166,7 +210,7 @@ impl Admin {
         let (task, dry_run) = task.into();
         let job = self.jobs.begin(task, dry_run).await?;
         tracing::info!(job = %job.id, dry_run, "a job was begun by an operator");
-        Ok(json(&self.job_view(job)))
+        Ok(answer(&self.job_view(job)))
     }
 
     pub(super) async fn jobs(&self) -> Answer {
@@ -174,7 +218,7 @@ impl Admin {
             items: self.store.jobs().await?,
             next: None,
         };
-        Ok(json(&views::page(page, |job| self.job_view(job))))
+        Ok(answer(&views::page(page, |job| self.job_view(job))))
     }
 
     /// Those that are not over.
@@ -188,7 +232,7 @@ impl Admin {
         let mut jobs = self.store.jobs().await?.into_iter();
         let job = jobs.find(|job| job.id == id);
         let job = job.ok_or(AdminProblem::NotFound)?;
-        Ok(json(&self.job_view(job)))
+        Ok(answer(&self.job_view(job)))
     }
 
     pub(super) async fn cancel(&self, id: JobId) -> Answer {
@@ -219,7 +263,7 @@ fn changed(acted: &Acted, (state, words): (State, &str)) -> Answer {
         Ok(_) => {
             let destination = acted.destination.as_deref();
             tracing::info!(delivery = %id, destination, "delivery {words} by an operator");
-            return Ok(json(&views::ChangedView { id, state }));
+            return Ok(answer(&views::ChangedView { id, state }));
         }
         Err(Refusal::Unknown) => return Err(AdminProblem::NotFound),
         Err(refusal) => refusal,

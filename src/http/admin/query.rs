@@ -219,7 +219,8 @@ fn parameters<T: DeserializeOwned + JsonSchema>(query: &str) -> Result<T, AdminP
     })
 }
 
-fn names<T: JsonSchema>() -> Vec<String> {
+/// The fields of a type.
+pub(super) fn names<T: JsonSchema>() -> Vec<String> {
     let schema = SchemaGenerator::default().into_root_schema_for::<T>();
     let properties = schema.get("properties").and_then(|all| all.as_object());
     properties.map_or(Vec::new(), |all| all.keys().cloned().collect())
