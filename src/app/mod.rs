@@ -26,6 +26,7 @@ pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, Samples, edited, sample};
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,7 +46,7 @@ use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
 use crate::model::plus;
-use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{NetworkTransport, Transport};
@@ -149,6 +150,12 @@ pub fn open_store(
         on_commit: Some(Arc::new(on_commit)),
     };
     Ok(Arc::new(SqliteStore::open(&options)?))
+}
+
+/// Copies a store to a new file, beside the relay that has it open; answers the copy's size in bytes.
+pub fn back_up(url: &StoreUrl, to: &Path) -> Result<u64, StoreError> {
+    let StoreUrl::Sqlite(path) = url;
+    sqlite::backup(path, to)
 }
 
 /// A fresh set of metrics and a feed, and traces where the environment names a collector.

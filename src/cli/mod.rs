@@ -1,6 +1,7 @@
 //! The hands: what is typed, and what is printed. Only this room prints.
 
 mod act;
+mod backup;
 mod check;
 mod client;
 mod completions;
@@ -106,6 +107,8 @@ enum Command {
     Move(act::MoveArgs),
     /// Take away everything about a candidate or a subject, and print the receipt
     Erase(act::EraseArgs),
+    /// Copy the store to a new file, also while a relay has it open
+    Backup(backup::BackupArgs),
     /// Have the running relay read its configuration again
     Reload(act::ReloadArgs),
     /// List the destinations that come ready made, or print one
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
             Command::Jobs(args) => jobs::run(global, &args).await,
             Command::Move(args) => act::move_backlog(global, &args).await,
             Command::Erase(args) => act::erase(global, &args).await,
+            Command::Backup(args) => backup::run(global, &args),
             Command::Reload(args) => act::reload(global, &args).await,
             Command::Presets(args) => presets::run(global, &args),
             Command::Schema(args) => Ok(schema::run(&args)),

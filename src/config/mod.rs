@@ -28,7 +28,7 @@ mod trials;
 mod url_text;
 mod values;
 
-pub use alone::admin_alone;
+pub use alone::{admin_alone, store_alone};
 pub use environment::environment;
 pub use finding::{Finding, Severity, closest};
 pub use locate::Locator;

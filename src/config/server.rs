@@ -28,6 +28,13 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
 }
 
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::Sqlite(path) = self;
+        write!(f, "sqlite:{}", path.display())
+    }
+}
+
 /// `[log]`: what is written to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -151,7 +158,7 @@ pub(super) fn store(table: &Table<'_>) -> Option<StoreSettings> {
     })
 }
 
-fn store_url(table: &Table<'_>) -> Option<StoreUrl> {
+pub(super) fn store_url(table: &Table<'_>) -> Option<StoreUrl> {
     const EXAMPLE: &str = "write \"sqlite:data/relay.db\"";
     let url = table.leaf("url", form::TEXT)?;
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {

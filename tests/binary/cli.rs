@@ -59,6 +59,7 @@ Commands:
   jobs         List what was begun by replay, reroute and discard, show one, or end it
   move         Move what waits for a destination that is gone from relay.toml to another
   erase        Take away everything about a candidate or a subject, and print the receipt
+  backup       Copy the store to a new file, also while a relay has it open
   reload       Have the running relay read its configuration again
   presets      List the destinations that come ready made, or print one
   schema       Print the JSON Schema of relay.toml, for editors
@@ -97,6 +98,7 @@ fn every_command_explains_itself() {
         "jobs",
         "move",
         "erase",
+        "backup",
         "diff",
         "reload",
         "completions",

@@ -12,6 +12,7 @@
     reason = "what a test spawns ends with its runtime"
 )]
 
+mod backup;
 mod cli;
 mod crash;
 mod explain;

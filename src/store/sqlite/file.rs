@@ -118,7 +118,7 @@ pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what}; {REPAIR}"))
 }
 
-fn connect(path: &Path) -> Result<Connection, Fault> {
+pub(super) fn connect(path: &Path) -> Result<Connection, Fault> {
     // No URI: a path is taken as it is written.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
@@ -140,7 +140,7 @@ fn common(conn: &Connection) -> Result<(), Fault> {
 }
 
 /// Opens a file of personal data, made for its owner alone where it is missing.
-fn private(path: &Path) -> std::io::Result<File> {
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

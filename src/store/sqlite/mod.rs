@@ -3,6 +3,7 @@
 
 mod accept;
 mod acts;
+mod backup;
 mod batch;
 mod create;
 mod deliveries;
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use backup::backup;
 pub use look::{Place, look};
 pub use writer::OnCommit;
 
