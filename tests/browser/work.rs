@@ -90,6 +90,68 @@ async fn chosen_dead_letters_are_replayed_and_each_says_what_became_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_dead_letters_of_a_destination_are_replayed_by_a_job() {
+    let config = PLAIN.replace("[[routes]]", "breaker = { rejections = 1000 }\n[[routes]]");
+    let mut relay = TestRelay::start(&config).await;
+    relay.receivers.always("app.test", answer(422, "no"));
+    for n in 0..130 {
+        relay
+            .post("jobmojito", submitted(&format!("s-{n}"), 1.0))
+            .await;
+    }
+    relay.ended(State::Dead, 130).await;
+    relay.receivers.always("app.test", answer(200, ""));
+    // One of them is older than what has been delivered since.
+    relay.post("jobmojito", submitted("s-7", 2.0)).await;
+    relay.ended(State::Delivered, 1).await;
+    visit(&mut relay, Looks::default(), async |page, relay| {
+        page.click("look and replay").await;
+        page.until("document.querySelectorAll('tbody tr[data-key]').length === 100")
+            .await;
+        page.click("Replay all…").await;
+        page.until_it_shows("Replay 129 dead letters?").await;
+        page.until_it_shows("1 left out: older 1").await;
+        page.click("Replay all").await;
+        page.until_it_shows("129 dead letters replayed; 1 left out: older 1")
+            .await;
+        relay.ended(State::Delivered, 130).await;
+        page.until("document.querySelectorAll('tbody tr[data-key]').length === 1")
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_under_way_is_seen_and_can_be_cancelled() {
+    let config = PLAIN.replace(
+        "[destinations.app]",
+        "[store]\nmax_waiting = 5\n[destinations.app]",
+    );
+    let mut relay = TestRelay::start(&config).await;
+    relay.receivers.always("app.test", answer(422, "no"));
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    relay.ended(State::Dead, 1).await;
+    relay.ask("/api/v1/destinations/app/pause", "").await;
+    for subject in ["b", "c", "d", "e"] {
+        relay.post("jobmojito", submitted(subject, 1.0)).await;
+    }
+    let dead = r#"{"filter": {"state": "dead"}}"#;
+    assert_eq!(relay.ask("/api/v1/replay", dead).await.status, 200);
+    visit(&mut relay, Looks::default(), async |page, relay| {
+        page.until_it_shows("Job 1, replay: 0 deliveries done; it waits until less is waiting")
+            .await;
+        page.click("Cancel job 1").await;
+        page.until_it_shows("Job 1 is cancelled; what it did stays done.")
+            .await;
+        page.until("document.querySelector('#jobs-title').closest('section').hidden")
+            .await;
+        let job = relay.get("/api/v1/jobs/1").await.json();
+        assert_eq!(job["state"], "cancelled");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_found_and_shows_every_attempt_and_folds_its_payload_away() {
     let mut relay = TestRelay::start(PLAIN).await;
     relay

@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { confirm, say } from "./dialogs.js";
 import { button, el, table, trouble, when } from "./dom.js";
 import { OLDER } from "./event.js";
+import { carryOut, leftOut } from "./jobs.js";
 import { listen, paced } from "./live.js";
 import { count, relayTime } from "./words.js";
 
@@ -25,6 +26,7 @@ export function dead() {
   });
   const all = el("input", { type: "checkbox", id: "all", on: { change: () => chooseAll(all.checked) } });
   const replay = button("Replay selected", replayChosen, { class: "main", id: "replay", disabled: true });
+  const every = button("Replay all…", replayAll, { id: "replay-all", disabled: true });
   const further = button("Show more", () => { pages += 1; load(); });
   const progress = el("progress", { hidden: true, "aria-label": "Replaying" });
   const told = el("span", { role: "status", class: "note" });
@@ -72,6 +74,7 @@ export function dead() {
     all.checked = items.length > 0 && chosen.size === items.length;
     all.indeterminate = chosen.size > 0 && chosen.size < items.length;
     replay.disabled = running || chosen.size === 0;
+    every.disabled = running || items.length === 0;
     replay.textContent = chosen.size > 0 ? `Replay ${chosen.size} selected` : "Replay selected";
   }
 
@@ -122,6 +125,35 @@ export function dead() {
     (replay.disabled ? all : replay).focus({ preventScroll: true });
   }
 
+  /** All there are, shown or not: counted and done by the relay. */
+  async function replayAll() {
+    const filter = { state: "dead", ...(destination === "" ? {} : { destination }) };
+    running = true;
+    show();
+    try {
+      const counted = await carryOut("replay", { filter, dry_run: true }, ({ progress: { done } }) => {
+        told.textContent = `Counting: ${done}`;
+      });
+      told.textContent = leftOut(counted);
+      const sure = counted.progress.done > 0 && await confirm({
+        title: `Replay ${count(counted.progress.done, "dead letter")}?`, yes: "Replay all", option: OLDER,
+        text: `The relay goes on with it when this page is closed. ${leftOut(counted)}`,
+      });
+      if (sure) {
+        const done = await carryOut("replay", { filter, force: sure.checked }, (job) => {
+          told.textContent = `Job ${job.id}: ${job.progress.done} of ${counted.progress.done}`;
+        });
+        told.textContent = [`${count(done.progress.done, "dead letter")} replayed`, leftOut(done)].filter(Boolean).join("; ");
+        say(told.textContent);
+      }
+    } catch (error) {
+      say(error.message);
+    }
+    running = false;
+    await load();
+    (every.disabled ? all : every).focus({ preventScroll: true });
+  }
+
   const refresh = paced(load, 1000);
   const unlisten = listen((kind, data) => {
     const news = (kind === "attempt" && data.state === "dead") || kind === "missed" || data === "live";
@@ -141,7 +173,7 @@ export function dead() {
       el("div", { class: "tools" },
         el("label", { class: "check", for: "all" }, all, " Select all shown"),
         el("span", { class: "field" }, el("label", { for: "where" }, "Destination"), where),
-        replay, progress, told),
+        replay, every, progress, told),
       problem.element, list.element,
       el("div", { class: "pager" }, further),
     ],

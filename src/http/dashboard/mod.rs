@@ -45,7 +45,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 14] = [
+static FILES: [File; 15] = [
     file!("/", HTML, "index.html"),
     file!("/dashboard/style.css", CSS, "style.css"),
     file!("/dashboard/icon.svg", SVG, "icon.svg"),
@@ -59,6 +59,7 @@ static FILES: [File; 14] = [
     file!("/dashboard/events.js", JS, "events.js"),
     file!("/dashboard/event.js", JS, "event.js"),
     file!("/dashboard/dead.js", JS, "dead.js"),
+    file!("/dashboard/jobs.js", JS, "jobs.js"),
     file!("/dashboard/chart.js", JS, "chart.js"),
 ];
 

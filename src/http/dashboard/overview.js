@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { bars } from "./chart.js";
 import { confirm, say } from "./dialogs.js";
 import { badge, button, el, table, trouble, when } from "./dom.js";
+import { showJobs } from "./jobs.js";
 import { listen, paced } from "./live.js";
 import { ADVICE, byTrouble, count, relayTime } from "./words.js";
 
@@ -22,6 +23,7 @@ export function overview() {
     empty: "Nothing that waits or was given up has failed.",
   });
   const config = el("section", { "aria-labelledby": "config-title" });
+  const jobs = el("section", { "aria-labelledby": "jobs-title", hidden: true });
   let errorsKnown = null;
 
   async function load() {
@@ -32,6 +34,7 @@ export function overview() {
       showVerdict(verdict, status);
       showNumbers(numbers, status);
       lanes.show(status.destinations);
+      showJobs(jobs, status.jobs, refresh);
       showConfig(config, status, reload);
       if (errorsKnown !== failures) {
         errorsKnown = failures;
@@ -85,7 +88,7 @@ export function overview() {
     title: "Overview",
     elements: [
       problem.element, verdict, el("div", { class: "numbers" }, numbers.map((one) => one.element)),
-      lanes.element, errors.element, config,
+      lanes.element, jobs, errors.element, config,
     ],
     stop() {
       unlisten();

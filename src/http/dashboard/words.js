@@ -59,7 +59,7 @@ export const ADVICE = {
   open: "It does not answer. One delivery at a time probes it; the backlog follows by itself.",
   blocked: "It refuses the relay. Mend the cause, then resume; or correct relay.toml and reload.",
   paused: "Held by an operator, or by paused = true in relay.toml.",
-  orphaned: "Put it back into relay.toml under the same name.",
+  orphaned: "Put it back into relay.toml, name it in its successor’s was, or move its backlog: relay move.",
 };
 
 const TROUBLE = ["blocked", "open", "orphaned", "paused", "healthy"];
