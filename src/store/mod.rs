@@ -97,8 +97,8 @@ pub trait Store: Send + Sync {
     async fn begin_job(&self, task: Task, dry_run: bool, now: Timestamp)
     -> Result<Job, StoreError>;
 
-    /// Jobs, newest first: those that run, and the last hundred that are over.
-    async fn jobs(&self) -> Result<Vec<Job>, StoreError>;
+    /// Jobs that run, newest first; with `over` also the last hundred that are over.
+    async fn jobs(&self, over: bool) -> Result<Vec<Job>, StoreError>;
 
     /// Ends a job that runs; what it did stays done. True where there is such a job.
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError>;

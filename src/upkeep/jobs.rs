@@ -105,8 +105,7 @@ impl Jobs {
 
     /// Does a part of the job whose turn it is.
     async fn work(&self) -> Result<Next, StoreError> {
-        let jobs = self.store.jobs().await?.into_iter();
-        let running: Vec<Job> = jobs.filter(|job| job.state == JobState::Running).collect();
+        let running = self.store.jobs(false).await?;
         let can = running.iter().filter(|job| !self.waits_for_room(job));
         let Some(job) = can.min_by_key(|job| (!job.dry_run, job.id)) else {
             return Ok(match running.as_slice() {

@@ -215,7 +215,7 @@ impl Admin {
 
     pub(super) async fn jobs(&self) -> Answer {
         let page = Page {
-            items: self.store.jobs().await?,
+            items: self.store.jobs(true).await?,
             next: None,
         };
         Ok(answer(&views::page(page, |job| self.job_view(job))))
@@ -223,13 +223,12 @@ impl Admin {
 
     /// Those that are not over.
     pub(super) async fn running(&self) -> Result<Vec<JobView>, AdminProblem> {
-        let jobs = self.store.jobs().await?.into_iter();
-        let running = jobs.filter(|job| job.state == JobState::Running);
+        let running = self.store.jobs(false).await?.into_iter();
         Ok(running.map(|job| self.job_view(job)).collect())
     }
 
     pub(super) async fn job(&self, id: JobId) -> Answer {
-        let mut jobs = self.store.jobs().await?.into_iter();
+        let mut jobs = self.store.jobs(true).await?.into_iter();
         let job = jobs.find(|job| job.id == id);
         let job = job.ok_or(AdminProblem::NotFound)?;
         Ok(answer(&self.job_view(job)))

@@ -46,10 +46,10 @@ pub(super) fn begin(
 }
 
 /// Newest first.
-pub(super) fn list(conn: &Connection) -> Result<Vec<Job>, Fault> {
-    let sql = format!("SELECT {COLUMNS} FROM job ORDER BY id DESC");
+pub(super) fn list(conn: &Connection, over: bool) -> Result<Vec<Job>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM job WHERE ?1 OR state = ?2 ORDER BY id DESC");
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut found = statement.query([])?;
+    let mut found = statement.query(params![over, code(JobState::Running)])?;
     let mut all = Vec::new();
     while let Some(row) = found.next()? {
         all.push(job(row)?);
@@ -77,7 +77,7 @@ pub(super) fn cancel(batch: &Batch<'_>, id: JobId, now: Timestamp) -> Result<boo
 
 /// Jobs that name somebody who is to be erased are over.
 pub(super) fn forget(batch: &Batch<'_>, named: &[String], now: Timestamp) -> Result<(), Fault> {
-    for mut job in list(batch.conn)? {
+    for mut job in list(batch.conn, false)? {
         let about = job.task.names().any(|text| named.iter().any(|n| n == text));
         if about {
             end(&mut job, JobState::Cancelled, now);

@@ -199,8 +199,9 @@ impl Store for SqliteStore {
         self.writer.write(write).await
     }
 
-    async fn jobs(&self) -> Result<Vec<Job>, StoreError> {
-        self.readers.read(|view| jobs::list(&view.conn)).await
+    async fn jobs(&self, over: bool) -> Result<Vec<Job>, StoreError> {
+        let list = move |view: &readers::View<'_>| jobs::list(&view.conn, over);
+        self.readers.read(list).await
     }
 
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError> {

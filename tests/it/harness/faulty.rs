@@ -144,9 +144,9 @@ impl Store for FaultyStore {
         self.inner.begin_job(task, dry_run, now).await
     }
 
-    async fn jobs(&self) -> Result<Vec<Job>, StoreError> {
+    async fn jobs(&self, over: bool) -> Result<Vec<Job>, StoreError> {
         self.may("jobs")?;
-        self.inner.jobs().await
+        self.inner.jobs(over).await
     }
 
     async fn cancel_job(&self, id: JobId, now: Timestamp) -> Result<bool, StoreError> {
