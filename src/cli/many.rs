@@ -169,8 +169,8 @@ async fn many(global: &Global, mut wish: Wish<'_>) -> anyhow::Result<ExitCode> {
             say("there is nothing to do");
             return Ok(ExitCode::SUCCESS);
         }
-        if !wish.is_confirmed()? {
-            return Ok(ExitCode::from(USAGE));
+        if let Some(refused) = wish.unconfirmed()? {
+            return Ok(refused);
         }
         wish.only_until(&counted);
     }
@@ -234,26 +234,27 @@ impl<'a> Wish<'a> {
         }
     }
 
-    fn is_confirmed(&self) -> anyhow::Result<bool> {
+    /// Nobody says that it is meant: the exit code for that.
+    fn unconfirmed(&self) -> anyhow::Result<Option<ExitCode>> {
         if self.bulk.yes {
-            return Ok(true);
+            return Ok(None);
         }
         let verb = self.verb;
         if !std::io::stdin().is_terminal() {
             complain(format_args!(
                 "nothing was done: --yes does {verb} them without asking"
             ));
-            return Ok(false);
+            return Ok(Some(ExitCode::from(USAGE)));
         }
         let mut error = std::io::stderr();
         write!(error, "{verb} them? [y/N] ")?;
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer)?;
-        let yes = matches!(answer.trim(), "y" | "Y" | "yes");
-        if !yes {
-            complain("nothing was done");
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(None);
         }
-        Ok(yes)
+        complain("nothing was done");
+        Ok(Some(ExitCode::FAILURE))
     }
 }
 
