@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{Config, Finding, Inputs, Loaded, Locator, OwnPreset};
-use crate::destination::{Destination, Fault, Settings};
+use crate::destination::{Destination, Fault, Read, Settings};
 use crate::dispatch::{LaneSettings, LaneSpec, RouteValues};
 use crate::intake::{Rules, UsesAll};
 use crate::model::Name;
 use crate::route::Routes;
 use crate::transport::NetworkTransport;
+
+/// What templates say of an alert.
+const ALERT_FIELD: [&str; 2] = ["event", "alert"];
 
 /// What intake and lanes work by.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
     let lanes = lanes(written, look_at_files, &locator, &mut findings);
     if !findings.is_empty() {
         without_repeats(&mut findings);
+        findings.extend(warnings);
+        return Err(findings);
+    }
+    findings.extend(deaf(&config.alerts, &lanes, &locator));
+    if !findings.is_empty() {
         findings.extend(warnings);
         return Err(findings);
     }
@@ -127,6 +135,47 @@ fn lanes(
         }
     }
     lanes
+}
+
+/// Destinations of `alerts.to` that could not say what an alert is.
+fn deaf(alerts: &[Name], lanes: &[LaneSpec], locator: &Locator) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, name) in alerts.iter().enumerate() {
+        let mut lanes = lanes.iter();
+        let Some(lane) = lanes.find(|lane| lane.destination.name() == name) else {
+            continue;
+        };
+        let destination = &lane.destination;
+        let reads = destination.reads();
+        let of_interviews = |key: &str| {
+            let own = |read: &&Read| read.key == key && read.path[0] != "with";
+            reads.iter().any(|read| own(&read))
+        };
+        let says = reads
+            .iter()
+            .any(|read| read.path.starts_with(&ALERT_FIELD.map(str::to_owned)));
+        let (problem, hint) = if !destination.settings().require.is_empty() {
+            (
+                "it requires fields that an alert does not have",
+                "name a destination of your own, or Slack",
+            )
+        } else if of_interviews("url") || of_interviews("create.path") {
+            (
+                "its address is made from the payload of an interview",
+                "name a destination of your own, or Slack",
+            )
+        } else if !destination.passes_on() && !says {
+            (
+                "its body would not say what an alert is about",
+                "use {{ event.alert.title }} and {{ event.alert.text }}, which are null in other events",
+            )
+        } else {
+            continue;
+        };
+        let key = format!("alerts.to[{at}]");
+        findings.push(locator.error(&key, format!("{name}: {problem}")).hint(hint));
+    }
+    findings
 }
 
 /// What does not compile in one of the operator's presets, whoever uses it.

@@ -1,6 +1,7 @@
 //! The wiring: builds everything from settings, spawns a handful of named tasks, swaps the rules on
 //! reload, and shuts down in phases.
 
+mod bridges;
 mod compile;
 mod diff;
 mod explain;
@@ -188,13 +189,8 @@ impl Relay {
             files,
             ..
         } = ready;
-        let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| StartError::Listen {
-                address: config.server.listen,
-                error,
-            })
-        };
-        let (ingress, admin) = (address(&parts.ingress)?, address(&parts.admin)?);
+        let ingress = address_of(&parts.ingress, &config)?;
+        let admin = address_of(&parts.admin, &config)?;
         lacks::warnings(&compiled, &*parts.store).await;
         let certificates = config
             .server
@@ -210,7 +206,8 @@ impl Relay {
             Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
         let in_force = first(&config, &parts);
         let renamed = compiled.renamed();
-        let upkept = (config.keep.clone(), wires::senders(&parts, &compiled));
+        let senders = wires::senders(&parts, &compiled);
+        let upkept = (config.keep.clone(), senders, config.alerts.clone());
         let wires = Wires::new((bell, lanes), certificates, in_force, upkept);
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
@@ -233,6 +230,7 @@ impl Relay {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
         };
+        let alerts = wires.alerts(&parts, intake.clone(), fork());
         relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
         // The lanes are there before the doors open.
         let opened = wires
@@ -242,6 +240,8 @@ impl Relay {
         opened.map_err(|_| StoreError::Closed)?;
         let upkeep = wires.upkeep(&parts, renamed);
         relay.spawn("upkeep", upkeep.run(relay.stop.lanes.clone()));
+        // Until the lanes have ended: what dies last is told too.
+        relay.spawn("alerts", alerts.run(relay.stop.admin.drain.clone()));
         relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
             relay.watch();
@@ -350,6 +350,13 @@ impl Relay {
         self.telemetry.traces.close().await;
         ended
     }
+}
+
+fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen {
+        address: config.server.listen,
+        error,
+    })
 }
 
 /// The configuration that a relay starts with.

@@ -17,7 +17,7 @@ use crate::intake::Intake;
 use crate::store::{Keep, Store};
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
-use crate::upkeep::{Renamed, Senders, Watch};
+use crate::upkeep::{Renamed, Senders, Told, Watch};
 
 /// Reads and compiles everything that `inputs` name.
 pub fn load(inputs: &Inputs) -> Result<Ready, Vec<Finding>> {
@@ -43,6 +43,7 @@ pub struct Reloader {
     pub(super) keep: Arc<ArcSwap<Keep>>,
     pub(super) renamed: Arc<Renamed>,
     pub(super) senders: Arc<Senders>,
+    pub(super) told: Told,
 }
 
 /// What only a restart can change.
@@ -135,6 +136,7 @@ impl Reloader {
         }
         self.renamed.set(renamed);
         self.keep.store(Arc::new(ready.config.keep));
+        self.told.store(Arc::new(ready.config.alerts));
         let before = self.in_force.load();
         let (hash, generation) = (ready.config.hash, before.generation + 1);
         self.in_force.store(Arc::new(InForce {

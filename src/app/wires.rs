@@ -1,16 +1,15 @@
 //! Which room gets what: the ends that are tied together when a relay is built.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use rand::Rng;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::bridges::{LanesOf, Past, RulesOf};
 use super::watch::Look;
 use super::{Compiled, Parts, Reloader, reload};
 use crate::config::{Config, Inputs};
@@ -19,9 +18,9 @@ use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
-use crate::model::{DeliveryId, Name, Refusal};
-use crate::store::{Condemned, EventDetail, Keep, NewDelivery};
-use crate::upkeep::{Eraser, Jobs, Lanes, Mover, Renamed, Rulebook, Senders, Upkeep, Watch};
+use crate::model::{Mint, Name};
+use crate::store::Keep;
+use crate::upkeep::{Alerts, Eraser, Jobs, Mover, Renamed, Senders, Told, Upkeep, Watch};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -33,6 +32,7 @@ pub(super) struct Wires {
     pub(super) keep: Arc<ArcSwap<Keep>>,
     renamed: Arc<Renamed>,
     pub(super) senders: Arc<Senders>,
+    told: Told,
 }
 
 impl Wires {
@@ -40,7 +40,7 @@ impl Wires {
         (bell, lanes): (Doorbell, Handle),
         certificates: Option<Arc<Certificates>>,
         in_force: InForce,
-        (keep, senders): (Keep, Senders),
+        (keep, senders, told): (Keep, Senders, Vec<Name>),
     ) -> Self {
         Self {
             bell,
@@ -51,6 +51,7 @@ impl Wires {
             keep: Arc::new(ArcSwap::from_pointee(keep)),
             renamed: Arc::default(),
             senders: Arc::new(senders),
+            told: Arc::new(ArcSwap::from_pointee(told)),
         }
     }
 
@@ -99,6 +100,7 @@ impl Wires {
             keep: self.keep.clone(),
             renamed: self.renamed.clone(),
             senders: self.senders.clone(),
+            told: self.told.clone(),
         }
     }
 
@@ -129,6 +131,31 @@ impl Wires {
         })
     }
 
+    /// Who tells operators.
+    pub(super) fn alerts(
+        &self,
+        parts: &Parts,
+        intake: Arc<Intake>,
+        random: Box<dyn Rng + Send>,
+    ) -> Alerts {
+        Alerts {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            doorbell: self.bell.clone(),
+            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            direct: Arc::new(Past {
+                intake,
+                store: parts.store.clone(),
+                clock: parts.clock.clone(),
+                transport: parts.transport.clone(),
+            }),
+            to: self.told.clone(),
+            feed: parts.telemetry.listen(),
+            random: Mutex::new(random),
+            mint: Mint::default(),
+        }
+    }
+
     pub(super) fn mover(&self, parts: &Parts) -> Mover {
         Mover {
             store: parts.store.clone(),
@@ -144,51 +171,6 @@ impl Wires {
             clock: parts.clock.clone(),
             lanes: Arc::new(LanesOf(self.lanes.clone())),
         }
-    }
-}
-
-/// The lanes as an erasure needs them.
-struct LanesOf(Handle);
-
-#[async_trait]
-impl Lanes for LanesOf {
-    async fn forget(&self, condemned: &Condemned) -> bool {
-        self.0.forget(condemned.clone()).await.is_ok()
-    }
-
-    async fn under_way(&self, destination: &Name) -> Option<HashSet<DeliveryId>> {
-        let snapshot = self.0.snapshot().await.ok()?;
-        let served = snapshot
-            .lanes
-            .iter()
-            .any(|lane| lane.destination == *destination);
-        let under_way = if snapshot.retiring.contains(destination) {
-            snapshot.sending
-        } else {
-            HashSet::new()
-        };
-        (!served).then_some(under_way)
-    }
-
-    async fn sending(&self) -> Option<HashSet<DeliveryId>> {
-        Some(self.0.snapshot().await.ok()?.sending)
-    }
-}
-
-/// The rules as jobs need them.
-struct RulesOf(Arc<Intake>);
-
-impl Rulebook for RulesOf {
-    fn latest(&self) -> HashSet<Name> {
-        self.0.latest()
-    }
-
-    fn reroute(
-        &self,
-        kept: &EventDetail,
-        previous: Option<&EventDetail>,
-    ) -> Result<Vec<NewDelivery>, Refusal> {
-        self.0.reroute(kept, previous)
     }
 }
 

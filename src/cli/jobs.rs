@@ -212,7 +212,7 @@ mod tests {
                         "destination": "ats", "reason": "older", "detail": "too old"}], "reached": null}}),
             "job 3: 1 delivery would be discarded",
             &[
-                "3 left out: older 2, sending 1",
+                "3 left out: sending 1, older 2",
                 "  dlv_01a2027bd6807004aad6e31a7f8bc4c9_0 to ats: too old",
                 "  and 2 more: relay jobs 3 --json",
             ],

@@ -9,12 +9,17 @@ use crate::expr::Expression;
 use crate::model::{EventType, Name};
 use crate::route::{Glob, Route};
 
-/// Routes as read: None where one could not be.
-pub(super) fn check(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>) {
+/// Routes as read: None where one could not be. `alerts` are destinations that are told by the relay itself.
+pub(super) fn check(
+    reading: &Reading<'_>,
+    routes: &[Option<Route>],
+    known: &Known<'_>,
+    alerts: &[Name],
+) {
     duplicates(reading, routes);
     unreachable(reading, routes, known);
     if routes.iter().all(Option::is_some) {
-        unused(reading, routes, known);
+        unused(reading, routes, known, alerts);
     }
 }
 
@@ -113,7 +118,7 @@ fn includes(wider: &Glob, glob: &Glob) -> bool {
     wider.matches(&EventType::new(&sample))
 }
 
-fn unused(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>) {
+fn unused(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>, alerts: &[Name]) {
     let doubt = |key: String, problem: &str, hint: &str| {
         if reading.has_error(&key) {
             return;
@@ -150,7 +155,8 @@ fn unused(reading: &Reading<'_>, routes: &[Option<Route>], known: &Known<'_>) {
         }
     }
     for name in &known.destinations {
-        if !routes().any(|route| route.to.iter().any(|to| **to == **name)) {
+        let alerted = alerts.iter().any(|to| **to == **name);
+        if !alerted && !routes().any(|route| route.to.iter().any(|to| **to == **name)) {
             doubt(
                 format!("destinations.{name}"),
                 "no route leads to this destination",

@@ -1,6 +1,7 @@
 //! Settings: files, environment and flags become typed settings, or findings that say what is wrong
 //! where. Compiles no template and opens no socket.
 
+mod alerts;
 mod alone;
 mod cross;
 mod destinations;
@@ -49,6 +50,7 @@ use self::routes::{Known, KnownSource};
 use crate::destination::Settings;
 use crate::dispatch::LaneSettings;
 use crate::http::{AdminSettings, ServerSettings};
+use crate::model::Name;
 use crate::route::Route;
 use crate::source::Source;
 use crate::store::Keep;
@@ -92,6 +94,8 @@ pub struct Config {
     pub log: LogSettings,
     /// A change of one of [`Loaded::files`] is to take effect by itself.
     pub watch: bool,
+    /// Destinations that get alerts.
+    pub alerts: Vec<Name>,
     /// In the order of the file, as are destinations and routes.
     pub sources: Vec<Source>,
     pub destinations: Vec<(Settings, LaneSettings)>,
@@ -215,7 +219,7 @@ impl Layers {
 
     fn settled(&self, locator: &Locator) -> Settled {
         let fixed = Value::Object(
-            ["server", "admin", "store", "log", "reload"]
+            ["server", "admin", "store", "log", "reload", "alerts"]
                 .map(|section| (section.to_owned(), self.defaults[section].clone()))
                 .into_iter()
                 .collect(),
@@ -279,7 +283,10 @@ fn read<'a>(
     };
     let destinations = read_destinations(reading, settled);
     let routes = read_routes(reading, settled, &known);
-    cross::check(reading, &routes, &known);
+    let alerts = root.table("alerts", &schema::ALERTS);
+    let alerts = alerts.and_then(|table| alerts::alerts(&table, &known.destinations));
+    let told = alerts.as_deref().unwrap_or_default();
+    cross::check(reading, &routes, &known, told);
     values::check(reading, &settled.destinations);
     renamed::check(reading, &settled.destinations);
     let samples_dir = root.leaf("samples_dir", form::TEXT);
@@ -292,6 +299,7 @@ fn read<'a>(
         keep: keep?,
         log: log?,
         watch: watch?,
+        alerts: alerts?,
         sources: sources.collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,

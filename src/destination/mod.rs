@@ -233,6 +233,11 @@ impl Destination {
         fields
     }
 
+    /// Whether it sends the payload on as it is, bare or in an envelope.
+    pub fn passes_on(&self) -> bool {
+        self.create.body.is_whole()
+    }
+
     /// Whether rendering looks into the payload, or only passes it on.
     pub fn reads_payload(&self) -> bool {
         self.has_templates || !self.require.is_empty()

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::call::{Action, Call};
 use super::{Destination, Fields};
-use crate::model::{DeliveryId, Event, after};
+use crate::model::{ALERTS, DeliveryId, Event, after};
 use crate::store::Receipt;
 use crate::template::{Scope, event_value};
 use crate::transport::Outgoing;
@@ -122,6 +122,7 @@ impl Destination {
         }
         let mut event = event_value(job.event, job.changed);
         event["age"] = after(job.event.received_at, job.now).as_secs().into();
+        event["alert"] = alert(job);
         let with = match job.with {
             Some(over) => merged(&self.settings.with, over),
             None => self.settings.with.clone(),
@@ -148,6 +149,15 @@ impl Destination {
             None => scope,
         })
     }
+}
+
+/// What an alert says, for templates that are made for interviews; null in every other event.
+fn alert(job: &Job<'_>) -> Value {
+    if &*job.event.source != ALERTS {
+        return Value::Null;
+    }
+    let said = |field: &str| job.result.get(field).cloned().unwrap_or_default();
+    json!({ "title": said("title"), "text": said("text") })
 }
 
 /// Tables are merged key by key; of anything else the upper one counts.

@@ -13,7 +13,7 @@ use super::tokens::{Held, Tokens};
 use super::window::Entry;
 use crate::clock::Clock;
 use crate::destination::{Again, Destination, Judgement, Revisions, Unsendable};
-use crate::model::{Attempt as Record, DeliveryId, Name, State, Verdict, after, plus};
+use crate::model::{Attempt as Record, Cause, DeliveryId, Name, State, Verdict, after, plus};
 use crate::store::{
     Fence, Outcome, Receipt, Settled, Settlement, Since, Store, StoreError, Waiting, Work,
 };
@@ -159,7 +159,8 @@ impl Attempt {
     /// Ends a delivery that cannot be made; nothing was sent.
     async fn give_up(&self, reason: String) -> Option<(Outcome, Attempted)> {
         tracing::error!(delivery = %self.id(), reason, "a delivery is dead: its payload is lost");
-        let outcome = Outcome::Dead { reason };
+        let cause = Cause::Lost;
+        let outcome = Outcome::Dead { cause, reason };
         let settled = self.settle(None, outcome.clone(), None).await?;
         let attempted = self.told(None, None, None, (&outcome, settled.state));
         Some((outcome, attempted))
@@ -294,7 +295,11 @@ impl Attempt {
         let (reason, due_at) = match outcome {
             Outcome::Delivered { warning, .. } => (warning.clone().unwrap_or_default(), None),
             Outcome::Waiting { reason, due_at, .. } => (reason.clone(), Some(*due_at)),
-            Outcome::Dead { reason } | Outcome::Skipped { reason } => (reason.clone(), None),
+            Outcome::Dead { reason, .. } | Outcome::Skipped { reason } => (reason.clone(), None),
+        };
+        let cause = match outcome {
+            Outcome::Dead { cause, .. } if state == State::Dead => Some(*cause),
+            _ => None,
         };
         Attempted {
             at: self.at,
@@ -310,6 +315,8 @@ impl Attempt {
             state,
             due_at: due_at.filter(|_| state == State::Waiting),
             reason,
+            cause,
+            created_at: self.entry.waiting.created_at,
             end_to_end: work
                 .filter(|_| state == State::Delivered)
                 .map(|work| after(work.event.received_at, now)),

@@ -22,6 +22,8 @@ pub struct LaneView {
     pub held_until: Option<Timestamp>,
     pub next_probe: Option<Timestamp>,
     pub in_flight: usize,
+    /// It refuses the relay, also while it is paused.
+    pub blocked: bool,
 }
 
 /// Every lane, and what is under way, at one moment.

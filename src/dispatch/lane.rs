@@ -13,7 +13,7 @@ use super::window::{Entry, Window};
 use super::{LaneSpec, LaneView};
 use crate::clock::Clock;
 use crate::destination::{Judgement, Order, Revisions, Unsendable};
-use crate::model::{Budget, LaneState, Name, Verdict, after, plus};
+use crate::model::{Budget, Cause, LaneState, Name, Verdict, after, plus};
 use crate::retry::{Decision, Failed};
 use crate::store::{Fence, LaneRecord, Lease, Outcome, WORDS_ERASED, Waiting};
 
@@ -171,7 +171,8 @@ impl Lane {
                 Change::None,
             ),
             Told::Unsendable(Unsendable::Dead { reason }) => {
-                (Outcome::Dead { reason }, Change::None)
+                let cause = Cause::Unsendable;
+                (Outcome::Dead { cause, reason }, Change::None)
             }
             Told::Judged(judgement) => {
                 let (outcome, change) = self.judged(waiting, probe, judgement, at);
@@ -224,7 +225,8 @@ impl Lane {
             }
             Verdict::Blocked if self.breaker.took_another_since(budget.refused_at) => {
                 let reason = format!("refused twice while others were accepted: {reason}");
-                (Outcome::Dead { reason }, Change::None)
+                let cause = Cause::Refused;
+                (Outcome::Dead { cause, reason }, Change::None)
             }
             Verdict::Blocked => {
                 let change = self.breaker.refused(now, reason, probe);
@@ -237,6 +239,7 @@ impl Lane {
                 if stands || again {
                     return (
                         Outcome::Dead {
+                            cause: Cause::Rejected,
                             reason: judgement.reason,
                         },
                         change,
@@ -282,6 +285,7 @@ impl Lane {
                 supersedable: self.spec.destination.revisions() == Revisions::Latest,
             },
             Decision::GiveUp { reason } => Outcome::Dead {
+                cause: Cause::GaveUp,
                 reason: format!("{}; {reason}", judgement.reason),
             },
         }
@@ -391,6 +395,7 @@ impl Lane {
             held_until: self.gate.held_until(now),
             next_probe: trouble.map(|trouble| trouble.probe_at),
             in_flight: self.gate.under_way(),
+            blocked: self.breaker.state() == LaneState::Blocked,
         }
     }
 

@@ -21,7 +21,8 @@ use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{
-    Budget, Event, EventId, EventType, Kept, Mint, Name, Refusal, State, Subject, TraceParent,
+    ALERTS, Budget, Event, EventId, EventType, Kept, Mint, Name, Refusal, State, Subject,
+    TraceParent,
 };
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source, known_type};
@@ -117,12 +118,21 @@ impl Intake {
         latest.map(|one| one.name().clone()).collect()
     }
 
+    /// The destination that is configured under `name`.
+    pub fn destination(&self, name: &str) -> Option<Arc<Destination>> {
+        self.rules.load().destinations.get(name).cloned()
+    }
+
     /// The deliveries that an event which was kept would get if it came now, or why that cannot be said.
     pub fn reroute(
         &self,
         kept: &EventDetail,
         previous: Option<&EventDetail>,
     ) -> Result<Vec<NewDelivery>, Refusal> {
+        // Alerts are nobody's business but theirs whom `alerts.to` names.
+        if &*kept.event.source == ALERTS {
+            return Ok(Vec::new());
+        }
         let rules = self.rules.load();
         let payload = kept.payload.as_ref().ok_or(Refusal::NoPayload)?;
         let short = |one: &EventDetail| {

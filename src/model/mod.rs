@@ -1,5 +1,6 @@
 //! The words of the product as types: no I/O, no clock, no policy.
 
+mod alert;
 mod attempt;
 mod delivery;
 mod event;
@@ -14,6 +15,7 @@ mod time;
 mod trace;
 mod verdict;
 
+pub use alert::{ALERT, ALERTS, Cause};
 pub use attempt::{Attempt, EXCERPT_BYTES};
 pub use delivery::{Budget, Delivery, LaneState, LastCharge, State, UnknownState};
 pub use event::{Event, EventType, FieldDigests, Name, RouteError, Subject, SubjectError};

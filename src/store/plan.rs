@@ -8,7 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::model::{
-    Attempt, Budget, DeliveryId, Event, EventId, FieldDigests, Kept, LaneState, Name, TraceParent,
+    Attempt, Budget, Cause, DeliveryId, Event, EventId, FieldDigests, Kept, LaneState, Name,
+    TraceParent,
 };
 
 /// An event that is to be accepted, with everything that follows from it.
@@ -223,7 +224,7 @@ pub enum Outcome {
         supersedable: bool,
     },
     /// Given up.
-    Dead { reason: String },
+    Dead { cause: Cause, reason: String },
     /// A required field is null.
     Skipped { reason: String },
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
-use crate::model::{DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict};
+use crate::model::{
+    Cause, DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict,
+};
 
 /// Tells what happened.
 pub struct Telemetry {
@@ -87,6 +89,10 @@ pub struct Attempted {
     pub due_at: Option<Timestamp>,
     /// It may quote the receiver: for the API and the page, never for a log.
     pub reason: String,
+    /// Why it died, where it did.
+    pub cause: Option<Cause>,
+    /// When the delivery was created.
+    pub created_at: Timestamp,
     /// From acceptance to delivery; None unless it was delivered just now.
     pub end_to_end: Option<Duration>,
 }

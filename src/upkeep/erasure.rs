@@ -21,6 +21,9 @@ pub trait Lanes: Send + Sync {
     /// the relay is shutting down.
     async fn under_way(&self, destination: &Name) -> Option<HashSet<DeliveryId>>;
 
+    /// Lanes that are blocked. None where the relay is shutting down.
+    async fn blocked(&self) -> Option<HashSet<Name>>;
+
     /// Everything that is under way. None where the relay is shutting down.
     async fn sending(&self) -> Option<HashSet<DeliveryId>>;
 }

@@ -1,6 +1,7 @@
 //! What is done beside the traffic, step by step, so that it never stalls it: retention, the health of
 //! senders, payloads under another key, erasure and operators' jobs on request.
 
+mod alerts;
 mod erasure;
 mod jobs;
 mod moving;
@@ -8,6 +9,7 @@ mod resealing;
 mod retention;
 mod senders;
 
+pub use alerts::{Alerts, Direct, Told};
 pub use erasure::{Eraser, Lanes};
 pub use jobs::{Asked, Jobs, Rulebook};
 pub use moving::Mover;

@@ -497,3 +497,40 @@ relay.toml:10: warning: destinations.ats.rate_limit: 3000/m is above what the ve
         assert!(!rated(within).contains("the vendor allows"), "{within}");
     }
 }
+
+#[test]
+fn alerts_go_to_a_destination_that_can_say_what_they_are() {
+    let told = |destination: &str| {
+        let toml = format!("{}[alerts]\nto = [\"app\"]\n", with(destination, ""));
+        check(&toml)
+    };
+    assert_eq!(told(""), "");
+    assert_eq!(
+        told("body = { text = \"{{ event.alert.text or result.score }}\" }"),
+        ""
+    );
+    let deaf = told("body = { text = \"{{ result.score }}\" }");
+    assert!(
+        deaf.contains("alerts.to[0]: app: its body would not say what an alert is about")
+            && deaf.contains("use {{ event.alert.title }} and {{ event.alert.text }}"),
+        "{deaf}"
+    );
+    let picky = told("require = [\"result.score\"]");
+    assert!(
+        picky.contains("it requires fields that an alert does not have"),
+        "{picky}"
+    );
+    let ats = "[sources.jobmojito]\nauth = \"none\"\n[destinations.app]\npreset = \"ashby\"\napi_key = { env = \"KEY\" }\n\
+               [alerts]\nto = [\"app\"]\n[[routes]]\nto = [\"app\"]\n";
+    let ats = check(ats);
+    assert!(
+        ats.contains("relay.toml:7: alerts.to[0]: app: it requires fields"),
+        "{ats}"
+    );
+    let toml = with("", "").replace("9000/", "9000/{{ result.id }}");
+    let address = check(&format!("{toml}[alerts]\nto = [\"app\"]\n"));
+    assert!(
+        address.contains("its address is made from the payload"),
+        "{address}"
+    );
+}

@@ -10,6 +10,7 @@
 
 mod accept;
 mod admin;
+mod alerts;
 mod architecture;
 mod check;
 mod config;

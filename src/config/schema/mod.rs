@@ -49,10 +49,7 @@ impl Section {
 /// A table's definition as a section, made when it is first asked for.
 type Lazy = LazyLock<Section>;
 
-pub static ROOT: Lazy = Lazy::new(|| {
-    let later = &["alerts"];
-    Section::of::<server::Root>("", later)
-});
+pub static ROOT: Lazy = Lazy::new(|| Section::of::<server::Root>("", &[]));
 pub static SERVER: Lazy = Lazy::new(|| Section::of::<server::Server>("server", &[]));
 pub static SERVER_TLS: Lazy = Lazy::new(|| Section::of::<server::ServerTls>("server.tls", &[]));
 pub static ADMIN: Lazy = Lazy::new(|| Section::of::<server::Admin>("admin", &[]));
@@ -61,6 +58,7 @@ pub static KEEP: Lazy = Lazy::new(|| Section::of::<server::Keep>("store.keep", &
 pub static ENCRYPT: Lazy = Lazy::new(|| Section::of::<server::Encrypt>("store.encrypt", &[]));
 pub static LOG: Lazy = Lazy::new(|| Section::of::<server::Log>("log", &[]));
 pub static RELOAD: Lazy = Lazy::new(|| Section::of::<server::Reload>("reload", &[]));
+pub static ALERTS: Lazy = Lazy::new(|| Section::of::<server::Alerts>("alerts", &[]));
 pub static SOURCE: Lazy = Lazy::new(|| Section::of::<sources::Source>("sources.*", &[]));
 pub static PICK: Lazy = Lazy::new(|| Section::of::<sources::Pick>("sources.*.type", &[]));
 pub static AUTH: Lazy = Lazy::new(|| Section::of::<sources::AuthWay>("sources.*.auth", &[]));
@@ -110,6 +108,7 @@ pub static SECTIONS: &[&Lazy] = &[
     &ENCRYPT,
     &LOG,
     &RELOAD,
+    &ALERTS,
     &SOURCE,
     &PICK,
     &AUTH,

@@ -34,6 +34,8 @@ pub struct Root {
     pub destinations: Option<BTreeMap<String, Destination>>,
     /// Which events go where. All that match count; one event goes to one destination once.
     pub routes: Option<Vec<Route>>,
+    /// Who is told by the relay itself.
+    pub alerts: Option<Alerts>,
     /// A folder of *.json bodies of your own, from the folder of relay.toml: `relay check` tries everything with them too.
     pub samples_dir: Option<Text>,
     /// What `relay check` expects of the rules. A relay at work does not run them.
@@ -82,6 +84,15 @@ pub struct ServerTls {
 pub struct Reload {
     /// Whether a change of relay.toml, or of a file that it names, takes effect by itself, within 2 seconds.
     pub watch: Option<bool>,
+}
+
+/// `[alerts]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Alerts {
+    /// Destinations that are told when a lane is blocked or freed, the store fails, a source falls silent (at once),
+    /// and what died (at most once an hour for each destination). About these themselves nothing is told.
+    pub to: Option<Vec<String>>,
 }
 
 /// `[admin]`

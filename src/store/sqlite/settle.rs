@@ -109,7 +109,7 @@ fn update(
 ) -> Result<(), Fault> {
     let (due_at, budget, reason) = match outcome {
         Outcome::Delivered { warning, .. } => (None, None, warning.clone()),
-        Outcome::Dead { reason } | Outcome::Skipped { reason } => {
+        Outcome::Dead { reason, .. } | Outcome::Skipped { reason } => {
             (None, None, Some(reason.clone()))
         }
         Outcome::Waiting {

@@ -16,7 +16,9 @@ use super::{
     subjects, sweep, work,
 };
 use crate::clock::ManualClock;
-use crate::model::{Cursor, Event, EventType, FieldDigests, Limit, Mint, Refusal, State, Subject};
+use crate::model::{
+    Cause, Cursor, Event, EventType, FieldDigests, Limit, Mint, Refusal, State, Subject,
+};
 use crate::store::{
     AcceptOutcome, AcceptPlan, Act, DeliveryFilter, EventFilter, Fence, Keyring, NewDelivery,
     Outcome, Replay, Settlement, Since, Store as _, StoreError, What,
@@ -370,6 +372,7 @@ async fn what_lost_its_payload_is_known_but_not_sent() {
         fence: Fence(store.identity.generation),
         attempt: None,
         outcome: Outcome::Dead {
+            cause: Cause::Rejected,
             reason: String::new(),
         },
         at: Timestamp::UNIX_EPOCH,

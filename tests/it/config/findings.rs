@@ -26,10 +26,21 @@ fn unknown_keys() {
 
 #[test]
 fn keys_of_a_later_version() {
-    let text = with("[alerts]\nto = []");
+    let text = with("[destinations.more]\nurl = \"http://127.0.0.1/\"\naccount = \"one\"");
     assert_snapshot!(findings(&text), @r#"
-    relay.toml:7: alerts: `alerts` is not in this version yet
+    relay.toml:7: warning: destinations.more: no route leads to this destination
+      hint: add it to a route's `to`, or take it out
+    relay.toml:9: destinations.more.account: `account` is not in this version yet
       hint: take it out; a later version will have it
+    "#);
+}
+
+#[test]
+fn alerts_go_to_a_destination_that_there_is() {
+    let text = with("[alerts]\nto = [\"ap\"]");
+    assert_snapshot!(findings(&text), @r#"
+    relay.toml:8: alerts.to[0]: there is no destination "ap"
+      hint: choose from ats
     "#);
 }
 

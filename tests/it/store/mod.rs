@@ -21,8 +21,8 @@ use jiff::Timestamp;
 use mojito_relay::clock::ManualClock;
 use mojito_relay::model::plus;
 use mojito_relay::model::{
-    Attempt, Budget, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Refusal, Subject,
-    Verdict,
+    Attempt, Budget, Cause, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Refusal,
+    Subject, Verdict,
 };
 use mojito_relay::store::sqlite::{SqliteOptions, SqliteStore};
 use mojito_relay::store::{
@@ -325,6 +325,7 @@ pub(crate) fn retry(millis: i64, supersedable: bool) -> Outcome {
 
 pub(crate) fn dead() -> Outcome {
     Outcome::Dead {
+        cause: Cause::Rejected,
         reason: "404 Not Found".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! Settling: states, receipts, fences, histories.
 
 use super::*;
-use mojito_relay::model::{EXCERPT_BYTES, LastCharge, State};
+use mojito_relay::model::{Cause, EXCERPT_BYTES, LastCharge, State};
 use mojito_relay::store::Since;
 
 store_test!(
@@ -236,7 +236,10 @@ store_test!(what_a_receiver_says_is_kept_up_to_a_limit, |store| async {
         delivery: id,
         fence: store.fence().await,
         attempt: Some(attempt),
-        outcome: Outcome::Dead { reason: long },
+        outcome: Outcome::Dead {
+            cause: Cause::Rejected,
+            reason: long,
+        },
         gone: None,
         at: at(1),
     };

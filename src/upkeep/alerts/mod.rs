@@ -1,0 +1,372 @@
+//! Alerts: a lane that is blocked or freed, a source that falls silent, a store that fails, and what died.
+//! Each is an event of its own, delivered like any other; the store's failure alone goes out directly.
+//! No receiver's words, payload, subject or candidate is in one, and none is about who is told.
+
+mod digest;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rand::Rng;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio_util::sync::CancellationToken;
+
+use self::digest::Digests;
+use super::Lanes;
+use crate::clock::Clock;
+use crate::doorbell::{Doorbell, Ring};
+use crate::model::{
+    ALERT, ALERTS, Event, EventType, FieldDigests, LaneState, Mint, Name, SourceState, after, plus,
+};
+use crate::store::{AcceptOutcome, AcceptPlan, NewDelivery, Store, StoreError};
+use crate::telemetry::Happening;
+
+/// Between two looks at the store.
+const LOOK: Duration = Duration::from_secs(15);
+/// Between two tries to say that the store fails.
+const AGAIN: Duration = Duration::from_mins(1);
+/// Alerts that are kept for a store that fails.
+const KEPT: usize = 100;
+
+/// Sends an alert past the store.
+#[async_trait]
+pub trait Direct: Send + Sync {
+    /// True where `to` took it.
+    async fn send(&self, to: &Name, event: Arc<Event>, payload: Bytes) -> bool;
+}
+
+/// Who is told, swapped on reload.
+pub type Told = Arc<ArcSwap<Vec<Name>>>;
+
+/// Tells operators.
+pub struct Alerts {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub doorbell: Doorbell,
+    pub lanes: Arc<dyn Lanes>,
+    pub direct: Arc<dyn Direct>,
+    pub to: Told,
+    /// Of what happens.
+    pub feed: broadcast::Receiver<Happening>,
+    pub random: Mutex<Box<dyn Rng + Send>>,
+    pub mint: Mint,
+}
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq)]
+struct Alert {
+    /// Out of a closed set.
+    kind: &'static str,
+    title: String,
+    text: String,
+    /// What else there is for machines.
+    more: Value,
+}
+
+/// What is known of how things stand.
+#[derive(Default)]
+struct Known {
+    blocked: HashSet<Name>,
+    silent: HashSet<Name>,
+    digests: Digests,
+    /// Since when the store fails, and when that is to be said again; None where it was said.
+    failing: Option<(Timestamp, Option<Timestamp>)>,
+    /// Waits for the store.
+    unsent: Vec<Alert>,
+}
+
+impl Alerts {
+    /// Works until `stop`; what was gathered by then is told at once.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut known = Known {
+            blocked: self.lanes.blocked().await.unwrap_or_default(),
+            ..Known::default()
+        };
+        let mut look_at = plus(self.clock.now(), LOOK);
+        loop {
+            let next = known.digests.due().map_or(look_at, |at| at.min(look_at));
+            tokio::select! {
+                biased;
+                heard = self.feed.recv() => match heard {
+                    Ok(happening) => self.heard(&mut known, happening),
+                    Err(RecvError::Lagged(_)) => self.look_around(&mut known).await,
+                    Err(RecvError::Closed) => return,
+                },
+                () = stop.cancelled() => {
+                    known.unsent.extend(known.digests.all());
+                    self.write(&mut known).await;
+                    return;
+                }
+                () = self.clock.idle_until(next) => {}
+            }
+            let now = self.clock.now();
+            known.unsent.extend(known.digests.take(now));
+            if now >= look_at {
+                self.look_at_store(&mut known).await;
+                look_at = plus(now, LOOK);
+            }
+            self.write(&mut known).await;
+        }
+    }
+
+    fn heard(&self, known: &mut Known, happening: Happening) {
+        match happening {
+            Happening::Lane {
+                destination, state, ..
+            } => {
+                // A lane says so only when it gets into it: one that was found blocked at the start says nothing.
+                if state == LaneState::Blocked {
+                    known.blocked.remove(&destination);
+                }
+                self.lane(known, &destination, state);
+            }
+            Happening::Source {
+                source,
+                state,
+                reason,
+                ..
+            } => {
+                let silent = state == SourceState::Silent;
+                let changed = if silent {
+                    known.silent.insert(source.clone())
+                } else {
+                    known.silent.remove(&source)
+                };
+                if changed {
+                    known.unsent.push(source_alert(&source, silent, &reason));
+                }
+            }
+            Happening::Attempt(attempted) => {
+                if let Some(cause) = attempted.cause
+                    && !self.is_told(&attempted.destination)
+                {
+                    let now = self.clock.now();
+                    known.digests.count(now, &attempted, cause);
+                }
+            }
+            Happening::Event(_) | Happening::Delivery { .. } => {}
+        }
+    }
+
+    fn lane(&self, known: &mut Known, destination: &Name, state: LaneState) {
+        let changed = match state {
+            LaneState::Blocked => known.blocked.insert(destination.clone()),
+            LaneState::Healthy => known.blocked.remove(destination),
+            LaneState::Open | LaneState::Paused | LaneState::Orphaned => false,
+        };
+        if changed && !self.is_told(destination) {
+            let blocked = state == LaneState::Blocked;
+            known.unsent.push(lane_alert(destination, blocked));
+        }
+    }
+
+    /// Something was missed: how the lanes stand now is what counts.
+    async fn look_around(&self, known: &mut Known) {
+        let Some(blocked) = self.lanes.blocked().await else {
+            return;
+        };
+        let all: Vec<Name> = blocked.union(&known.blocked).cloned().collect();
+        for destination in all {
+            let state = if blocked.contains(&destination) {
+                LaneState::Blocked
+            } else {
+                LaneState::Healthy
+            };
+            self.lane(known, &destination, state);
+        }
+    }
+
+    async fn look_at_store(&self, known: &mut Known) {
+        if self.to.load().is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let works = self.store.ready().await.is_ok();
+        match (works, known.failing) {
+            (true, Some((since, _))) => {
+                known.failing = None;
+                let long = after(since, now);
+                known.unsent.push(store_works(since, long));
+            }
+            (false, None) => known.failing = Some((now, Some(now))),
+            (true, None) | (false, Some(_)) => {}
+        }
+        if let Some((since, Some(at))) = known.failing
+            && now >= at
+        {
+            let said = self.say_directly(&store_fails(since)).await;
+            known.failing = Some((since, (!said).then(|| plus(now, AGAIN))));
+        }
+    }
+
+    /// True where somebody took it.
+    async fn say_directly(&self, alert: &Alert) -> bool {
+        let (event, payload) = self.event(alert);
+        let mut taken = false;
+        for to in self.to.load().iter() {
+            let took = self.direct.send(to, event.clone(), payload.clone()).await;
+            tracing::warn!(to = &**to, took, "alert: {}", alert.title);
+            taken |= took;
+        }
+        taken
+    }
+
+    /// Puts everything that is to be told into the store; what it does not take is kept for later.
+    async fn write(&self, known: &mut Known) {
+        let to = self.to.load_full();
+        if to.is_empty() {
+            known.unsent.clear();
+            return;
+        }
+        while let Some(alert) = known.unsent.first() {
+            match self.accept(alert, &to).await {
+                Ok(()) | Err(StoreError::Closed) => {
+                    known.unsent.remove(0);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an alert waits for the store: {}", alert.title);
+                    known.unsent.truncate(KEPT);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn accept(&self, alert: &Alert, to: &[Name]) -> Result<(), StoreError> {
+        let (event, payload) = self.event(alert);
+        let due_at = event.received_at;
+        let delivery = |destination: &Name| NewDelivery {
+            destination: destination.clone(),
+            route: "alerts".into(),
+            skipped: None,
+            due_at,
+            settle_by: None,
+            supersedes: false,
+            takes_up: false,
+        };
+        let plan = AcceptPlan {
+            event,
+            payload,
+            kept: None,
+            fields: FieldDigests::default(),
+            deliveries: to.iter().map(delivery).collect(),
+            trace: None,
+        };
+        let outcome = self.store.accept(plan).await?;
+        if matches!(outcome, AcceptOutcome::Accepted(_)) {
+            tracing::warn!("alert: {}", alert.title);
+            for destination in to {
+                let destination = destination.clone();
+                self.doorbell.ring(Ring::Look { destination });
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, alert: &Alert) -> (Arc<Event>, Bytes) {
+        let now = self.clock.now();
+        let chance = self
+            .random
+            .lock()
+            .expect("nobody panics with it")
+            .next_u64();
+        let event = Event {
+            id: self.mint.event(now, chance),
+            source: ALERTS.into(),
+            event_type: EventType::new(ALERT),
+            subject: None,
+            revision: 1,
+            changed: Vec::new(),
+            candidate: None,
+            received_at: now,
+            route_errors: Vec::new(),
+        };
+        let mut body = json!({
+            "alert": alert.kind, "title": alert.title, "text": alert.text, "at": now,
+        });
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), alert.more.clone()) {
+            body.extend(more);
+        }
+        (Arc::new(event), body.to_string().into())
+    }
+
+    /// Nothing is told about who is told: an alert never causes one.
+    fn is_told(&self, destination: &Name) -> bool {
+        self.to.load().contains(destination)
+    }
+}
+
+fn lane_alert(destination: &Name, blocked: bool) -> Alert {
+    let command = format!("relay resume {destination}");
+    let (kind, title, text) = if blocked {
+        (
+            "blocked",
+            format!("{destination} is blocked"),
+            format!(
+                "It refuses the relay itself, so nothing goes out to it; its backlog is kept. What it says: relay status. \
+                 Mend its block in relay.toml or the other side, then: {command}"
+            ),
+        )
+    } else {
+        (
+            "freed",
+            format!("{destination} is free again"),
+            "It takes what it is sent; its backlog follows.".to_owned(),
+        )
+    };
+    let mut more = json!({ "destination": destination });
+    if blocked {
+        more["command"] = command.into();
+    }
+    Alert {
+        kind,
+        title,
+        text,
+        more,
+    }
+}
+
+fn source_alert(source: &Name, silent: bool, reason: &str) -> Alert {
+    let (kind, title, text) = if silent {
+        let text = format!(
+            "{reason}. Is its webhook on, its URL right, its secret the one that is configured here?"
+        );
+        ("silent", format!("source {source} is silent"), text)
+    } else {
+        let text = "Its events come in again.".to_owned();
+        ("heard", format!("source {source} is heard again"), text)
+    };
+    Alert {
+        kind,
+        title,
+        text,
+        more: json!({ "source": source }),
+    }
+}
+
+fn store_fails(since: Timestamp) -> Alert {
+    Alert {
+        kind: "store_failing",
+        title: "the store cannot be written".to_owned(),
+        text: format!(
+            "No write succeeds since {since}: senders get 503 and come again, nothing acknowledged is lost. The log says why."
+        ),
+        more: json!({ "since": since }),
+    }
+}
+
+fn store_works(since: Timestamp, long: Duration) -> Alert {
+    let seconds = long.as_secs();
+    Alert {
+        kind: "store_working",
+        title: "the store can be written again".to_owned(),
+        text: format!("It failed for {seconds} s, from {since} on."),
+        more: json!({ "since": since, "failed_for_seconds": seconds }),
+    }
+}
