@@ -46,11 +46,12 @@ use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
-use crate::model::plus;
+use crate::model::{Name, plus};
 use crate::store::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{NetworkTransport, Transport};
+use crate::upkeep::{Alerts, Told};
 use wires::Wires;
 
 /// Rings that may wait for the lanes before they are told to look into the store instead.
@@ -207,7 +208,11 @@ impl Relay {
         let in_force = first(&config, &parts);
         let renamed = compiled.renamed();
         let senders = wires::senders(&parts, &compiled);
-        let upkept = (config.keep.clone(), senders, config.alerts.clone());
+        let upkept = (
+            config.keep.clone(),
+            senders,
+            Told::to(config.alerts.clone()),
+        );
         let wires = Wires::new((bell, lanes), certificates, in_force, upkept);
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
@@ -238,10 +243,7 @@ impl Relay {
             .reconfigure(compiled.lanes, compiled.routes)
             .await;
         opened.map_err(|_| StoreError::Closed)?;
-        let upkeep = wires.upkeep(&parts, renamed);
-        relay.spawn("upkeep", upkeep.run(relay.stop.lanes.clone()));
-        // Until the lanes have ended: what dies last is told too.
-        relay.spawn("alerts", alerts.run(relay.stop.admin.drain.clone()));
+        relay.keep_up(&parts, &wires, (alerts, renamed)).await;
         relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
             relay.watch();
@@ -256,6 +258,20 @@ impl Relay {
         let (reloader, clock) = (self.reloader.clone(), self.clock.clone());
         let stop = self.stop.lanes.clone();
         self.spawn("watch", watch::watch(reloader, clock, stop));
+    }
+
+    async fn keep_up(
+        &mut self,
+        parts: &Parts,
+        wires: &Wires,
+        (mut alerts, renamed): (Alerts, Vec<(Name, Name)>),
+    ) {
+        let upkeep = wires.upkeep(parts, renamed);
+        self.spawn("upkeep", upkeep.run(self.stop.lanes.clone()));
+        // Before anybody can free a lane.
+        alerts.look_around().await;
+        // Until the lanes have ended: what dies last is told too.
+        self.spawn("alerts", alerts.run(self.stop.admin.drain.clone()));
     }
 
     fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {

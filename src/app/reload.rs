@@ -43,7 +43,7 @@ pub struct Reloader {
     pub(super) keep: Arc<ArcSwap<Keep>>,
     pub(super) renamed: Arc<Renamed>,
     pub(super) senders: Arc<Senders>,
-    pub(super) told: Told,
+    pub(super) told: Arc<Told>,
 }
 
 /// What only a restart can change.
@@ -136,7 +136,7 @@ impl Reloader {
         }
         self.renamed.set(renamed);
         self.keep.store(Arc::new(ready.config.keep));
-        self.told.store(Arc::new(ready.config.alerts));
+        self.told.set(ready.config.alerts);
         let before = self.in_force.load();
         let (hash, generation) = (ready.config.hash, before.generation + 1);
         self.in_force.store(Arc::new(InForce {

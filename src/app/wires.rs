@@ -1,5 +1,6 @@
 //! Which room gets what: the ends that are tied together when a relay is built.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ pub(super) struct Wires {
     pub(super) keep: Arc<ArcSwap<Keep>>,
     renamed: Arc<Renamed>,
     pub(super) senders: Arc<Senders>,
-    told: Told,
+    told: Arc<Told>,
 }
 
 impl Wires {
@@ -40,7 +41,7 @@ impl Wires {
         (bell, lanes): (Doorbell, Handle),
         certificates: Option<Arc<Certificates>>,
         in_force: InForce,
-        (keep, senders, told): (Keep, Senders, Vec<Name>),
+        (keep, senders, told): (Keep, Senders, Told),
     ) -> Self {
         Self {
             bell,
@@ -51,7 +52,7 @@ impl Wires {
             keep: Arc::new(ArcSwap::from_pointee(keep)),
             renamed: Arc::default(),
             senders: Arc::new(senders),
-            told: Arc::new(ArcSwap::from_pointee(told)),
+            told: Arc::new(told),
         }
     }
 
@@ -153,6 +154,7 @@ impl Wires {
             feed: parts.telemetry.listen(),
             random: Mutex::new(random),
             mint: Mint::default(),
+            blocked: HashSet::new(),
         }
     }
 

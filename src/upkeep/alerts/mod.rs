@@ -14,6 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::Rng;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +42,12 @@ pub trait Direct: Send + Sync {
     async fn send(&self, to: &Name, event: Arc<Event>, payload: Bytes) -> bool;
 }
 
-/// Who is told, swapped on reload.
-pub type Told = Arc<ArcSwap<Vec<Name>>>;
+/// Who is told. Changing it wakes the alerts.
+#[derive(Default)]
+pub struct Told {
+    names: ArcSwap<Vec<Name>>,
+    changed: Notify,
+}
 
 /// Tells operators.
 pub struct Alerts {
@@ -51,11 +56,13 @@ pub struct Alerts {
     pub doorbell: Doorbell,
     pub lanes: Arc<dyn Lanes>,
     pub direct: Arc<dyn Direct>,
-    pub to: Told,
+    pub to: Arc<Told>,
     /// Of what happens.
     pub feed: broadcast::Receiver<Happening>,
     pub random: Mutex<Box<dyn Rng + Send>>,
     pub mint: Mint,
+    /// Lanes that were blocked when it began.
+    pub blocked: HashSet<Name>,
 }
 
 /// Something to tell.
@@ -81,21 +88,52 @@ struct Known {
     unsent: Vec<Alert>,
 }
 
+impl Told {
+    /// These are told.
+    pub fn to(names: Vec<Name>) -> Self {
+        let told = Self::default();
+        told.set(names);
+        told
+    }
+
+    /// These are told from now on.
+    pub fn set(&self, names: Vec<Name>) {
+        self.names.store(Arc::new(names));
+        self.changed.notify_one();
+    }
+
+    fn names(&self) -> Arc<Vec<Name>> {
+        self.names.load_full()
+    }
+}
+
 impl Alerts {
+    /// Sees which lanes are blocked already: a restart repeats nothing.
+    pub async fn look_around(&mut self) {
+        self.blocked = self.lanes.blocked().await.unwrap_or_default();
+    }
+
     /// Works until `stop`; what was gathered by then is told at once.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut known = Known {
-            blocked: self.lanes.blocked().await.unwrap_or_default(),
+            blocked: std::mem::take(&mut self.blocked),
             ..Known::default()
         };
         let mut look_at = plus(self.clock.now(), LOOK);
         loop {
             let next = known.digests.due().map_or(look_at, |at| at.min(look_at));
+            let pause = async {
+                // Where nobody is told there is nothing to look for.
+                if self.to.names().is_empty() {
+                    std::future::pending::<()>().await;
+                }
+                self.clock.idle_until(next).await;
+            };
             tokio::select! {
                 biased;
                 heard = self.feed.recv() => match heard {
                     Ok(happening) => self.heard(&mut known, happening),
-                    Err(RecvError::Lagged(_)) => self.look_around(&mut known).await,
+                    Err(RecvError::Lagged(_)) => self.catch_up(&mut known).await,
                     Err(RecvError::Closed) => return,
                 },
                 () = stop.cancelled() => {
@@ -103,7 +141,8 @@ impl Alerts {
                     self.write(&mut known).await;
                     return;
                 }
-                () = self.clock.idle_until(next) => {}
+                () = self.to.changed.notified() => {}
+                () = pause => {}
             }
             let now = self.clock.now();
             known.unsent.extend(known.digests.take(now));
@@ -144,6 +183,7 @@ impl Alerts {
             }
             Happening::Attempt(attempted) => {
                 if let Some(cause) = attempted.cause
+                    && !self.to.names().is_empty()
                     && !self.is_told(&attempted.destination)
                 {
                     let now = self.clock.now();
@@ -167,7 +207,7 @@ impl Alerts {
     }
 
     /// Something was missed: how the lanes stand now is what counts.
-    async fn look_around(&self, known: &mut Known) {
+    async fn catch_up(&self, known: &mut Known) {
         let Some(blocked) = self.lanes.blocked().await else {
             return;
         };
@@ -183,7 +223,8 @@ impl Alerts {
     }
 
     async fn look_at_store(&self, known: &mut Known) {
-        if self.to.load().is_empty() {
+        if self.to.names().is_empty() {
+            known.failing = None;
             return;
         }
         let now = self.clock.now();
@@ -209,7 +250,7 @@ impl Alerts {
     async fn say_directly(&self, alert: &Alert) -> bool {
         let (event, payload) = self.event(alert);
         let mut taken = false;
-        for to in self.to.load().iter() {
+        for to in self.to.names().iter() {
             let took = self.direct.send(to, event.clone(), payload.clone()).await;
             tracing::warn!(to = &**to, took, "alert: {}", alert.title);
             taken |= took;
@@ -219,7 +260,7 @@ impl Alerts {
 
     /// Puts everything that is to be told into the store; what it does not take is kept for later.
     async fn write(&self, known: &mut Known) {
-        let to = self.to.load_full();
+        let to = self.to.names();
         if to.is_empty() {
             known.unsent.clear();
             return;
@@ -298,7 +339,7 @@ impl Alerts {
 
     /// Nothing is told about who is told: an alert never causes one.
     fn is_told(&self, destination: &Name) -> bool {
-        self.to.load().contains(destination)
+        self.to.names().contains(destination)
     }
 }
 
