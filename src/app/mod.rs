@@ -193,12 +193,8 @@ impl Relay {
         let ingress = address_of(&parts.ingress, &config)?;
         let admin = address_of(&parts.admin, &config)?;
         lacks::warnings(&compiled, &*parts.store).await;
-        let certificates = config
-            .server
-            .tls
-            .clone()
-            .map(Certificates::load)
-            .transpose()?;
+        let tls = config.server.tls.clone();
+        let certificates = tls.map(Certificates::load).transpose()?;
         let mut chance = StdRng::from_seed(parts.seed);
         let mut fork = || -> Box<dyn Rng + Send> { Box::new(StdRng::from_rng(&mut chance)) };
         let (tasks, attempts) = (TaskTracker::new(), TaskTracker::new());
@@ -206,7 +202,7 @@ impl Relay {
         let (dispatcher, lanes) =
             Dispatcher::new(wires::bench(&parts), listener, fork(), attempts.clone());
         let in_force = first(&config, &parts);
-        let renamed = compiled.renamed();
+        let (renamed, names) = (compiled.renamed(), lane_names(&compiled));
         let senders = wires::senders(&parts, &compiled);
         let upkept = (
             config.keep.clone(),
@@ -235,7 +231,8 @@ impl Relay {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
         };
-        let alerts = wires.alerts(&parts, intake.clone(), fork());
+        let mut alerts = wires.alerts(&parts, intake.clone(), fork());
+        alerts.recall(&names).await;
         relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
         // The lanes are there before the doors open.
         let opened = wires
@@ -243,7 +240,7 @@ impl Relay {
             .reconfigure(compiled.lanes, compiled.routes)
             .await;
         opened.map_err(|_| StoreError::Closed)?;
-        relay.keep_up(&parts, &wires, (alerts, renamed)).await;
+        relay.keep_up(&parts, &wires, (alerts, renamed));
         relay.open_doors(&config, parts, (intake, wires));
         if config.watch {
             relay.watch();
@@ -260,16 +257,14 @@ impl Relay {
         self.spawn("watch", watch::watch(reloader, clock, stop));
     }
 
-    async fn keep_up(
+    fn keep_up(
         &mut self,
         parts: &Parts,
         wires: &Wires,
-        (mut alerts, renamed): (Alerts, Vec<(Name, Name)>),
+        (alerts, renamed): (Alerts, Vec<(Name, Name)>),
     ) {
         let upkeep = wires.upkeep(parts, renamed);
         self.spawn("upkeep", upkeep.run(self.stop.lanes.clone()));
-        // Before anybody can free a lane.
-        alerts.look_around().await;
         // Until the lanes have ended: what dies last is told too.
         self.spawn("alerts", alerts.run(self.stop.admin.drain.clone()));
     }
@@ -373,6 +368,11 @@ fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, Sta
         address: config.server.listen,
         error,
     })
+}
+
+fn lane_names(compiled: &Compiled) -> Vec<Name> {
+    let lanes = compiled.lanes.iter();
+    lanes.map(|lane| lane.destination.name().clone()).collect()
 }
 
 /// The configuration that a relay starts with.

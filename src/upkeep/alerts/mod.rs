@@ -108,9 +108,12 @@ impl Told {
 }
 
 impl Alerts {
-    /// Sees which lanes are blocked already: a restart repeats nothing.
-    pub async fn look_around(&mut self) {
-        self.blocked = self.lanes.blocked().await.unwrap_or_default();
+    /// Sees which of these lanes were left blocked, before they are set to work: a restart repeats nothing.
+    pub async fn recall(&mut self, lanes: &[Name]) {
+        let left = self.store.lease(lanes).await.unwrap_or_default();
+        let left = left.into_iter().map(|lease| lease.lane);
+        let blocked = left.filter(|lane| lane.state == LaneState::Blocked);
+        self.blocked = blocked.map(|lane| lane.destination).collect();
     }
 
     /// Works until `stop`; what was gathered by then is told at once.
