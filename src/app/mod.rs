@@ -209,7 +209,7 @@ impl Relay {
             senders,
             Told::to(config.alerts.clone()),
         );
-        let wires = Wires::new((bell, lanes), certificates, in_force, upkept);
+        let wires = Wires::new((bell, lanes, tasks.clone()), certificates, in_force, upkept);
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));

@@ -1,10 +1,12 @@
 //! Changing the configuration of a relay at work: all that can fail comes first, then one swap.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::watch::{Look, look};
 use super::{Ready, compile, lacks, rehearse};
@@ -47,12 +49,15 @@ pub struct Reloader {
 }
 
 /// What only a restart can change.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(super) struct Fixed {
     server: ServerSettings,
     admin: AdminSettings,
     store: StoreSettings,
     log: LogSettings,
+    watch: bool,
+    /// As written, or by default: to name the key that changed.
+    written: Value,
 }
 
 impl Fixed {
@@ -62,6 +67,23 @@ impl Fixed {
             admin: config.admin.clone(),
             store: config.store.clone(),
             log: config.log,
+            watch: config.watch,
+            written: config.written.clone(),
+        }
+    }
+
+    /// The keys of a section that differ; the section itself where they are the same and what they refer to is not.
+    fn differing(&self, other: &Self, section: &str) -> Vec<String> {
+        let keys = |of: &Self| of.written[section].as_object().cloned().unwrap_or_default();
+        let (old, new) = (keys(self), keys(other));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let differs = |name: &&&String| old.get(**name) != new.get(**name) && **name != "keep";
+        let changed = names.iter().filter(differs);
+        let changed: Vec<String> = changed.map(|name| format!("{section}.{name}")).collect();
+        if changed.is_empty() {
+            vec![section.to_owned()]
+        } else {
+            changed
         }
     }
 }
@@ -179,15 +201,15 @@ impl Reloader {
             ("admin", new.admin != old.admin),
             ("store", new.store != old.store),
             ("log", new.log != old.log),
+            ("reload", new.watch != old.watch),
         ];
         let changed = sections.into_iter().filter(|(_, changed)| *changed);
         changed
-            .map(|(section, _)| {
+            .flat_map(|(section, _)| old.differing(&new, section))
+            .map(|key| {
                 let hint = "restart the relay to change it, or put the old value back";
-                ready
-                    .locator
-                    .error(section, "cannot change while the relay runs")
-                    .hint(hint)
+                let problem = "cannot change while the relay runs";
+                ready.locator.error(&key, problem).hint(hint)
             })
             .collect()
     }

@@ -34,11 +34,12 @@ pub(super) struct Wires {
     renamed: Arc<Renamed>,
     pub(super) senders: Arc<Senders>,
     told: Arc<Told>,
+    tasks: TaskTracker,
 }
 
 impl Wires {
     pub(super) fn new(
-        (bell, lanes): (Doorbell, Handle),
+        (bell, lanes, tasks): (Doorbell, Handle, TaskTracker),
         certificates: Option<Arc<Certificates>>,
         in_force: InForce,
         (keep, senders, told): (Keep, Senders, Told),
@@ -53,6 +54,7 @@ impl Wires {
             renamed: Arc::default(),
             senders: Arc::new(senders),
             told: Arc::new(told),
+            tasks,
         }
     }
 
@@ -172,6 +174,7 @@ impl Wires {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             lanes: Arc::new(LanesOf(self.lanes.clone())),
+            tasks: self.tasks.clone(),
         }
     }
 }

@@ -48,6 +48,9 @@ pub(super) struct EraseArgs {
     /// Only of this source, where several use the same ids
     #[arg(long, requires = "subject")]
     source: Option<String>,
+    /// Print the receipt in one line; it is JSON in any case
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -150,9 +153,13 @@ pub(super) async fn erase(global: &Global, args: &EraseArgs) -> anyhow::Result<E
         Some(candidate) => json!({ "candidate": candidate }),
         None => json!({ "subject": args.subject, "source": args.source }),
     };
-    let body = office.post("/api/v1/erase", &whose).await?;
+    let body = office.patient().post("/api/v1/erase", &whose).await?;
     let receipt: Value = understood(&body)?;
-    say(serde_json::to_string_pretty(&receipt)?);
+    if args.json {
+        say(&receipt);
+    } else {
+        say(serde_json::to_string_pretty(&receipt)?);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,6 +19,8 @@ use crate::transport::{
 
 /// A relay's own answers are read whole: an event's has the payload in it.
 const ANSWER_BYTES: usize = 256 << 20;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which relay to ask, as it is typed.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +37,7 @@ pub(super) struct AdminArgs {
 pub(super) struct Office {
     pub(super) admin: Url,
     token: Option<String>,
+    patience: Duration,
 }
 
 /// What is wrong with a request, as the relay says it (RFC 9457).
@@ -104,7 +107,19 @@ impl Office {
         };
         let token = args.token.clone();
         let token = token.or_else(environment).or_else(in_file);
-        Ok(Self { admin, token })
+        Ok(Self {
+            admin,
+            token,
+            patience: PATIENCE,
+        })
+    }
+
+    /// For what is answered only once it is done.
+    pub(super) fn patient(self) -> Self {
+        Self {
+            patience: Duration::from_mins(30),
+            ..self
+        }
     }
 
     /// The relay that a configuration is for.
@@ -113,6 +128,7 @@ impl Office {
         Ok(Self {
             admin: url_of(config.admin.listen)?,
             token: token.map(|token| token.expose().to_owned()),
+            patience: PATIENCE,
         })
     }
 
@@ -142,7 +158,12 @@ impl Office {
     async fn ask(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Bytes, NoAnswer> {
         // Also without a body: no form of a web page can say this, so the relay knows that it is us.
         let headers = self.headers(method == Method::POST);
-        let answer = request(method, url, headers, body.unwrap_or_default()).await;
+        let asked = Outgoing {
+            timeout: self.patience,
+            ..outgoing(method, url, headers, body.unwrap_or_default())
+        };
+        let network = NetworkTransport::reading(ANSWER_BYTES);
+        let answer = network.send(asked).await;
         let answer = answer.map_err(|failure| self.unreachable(failure))?;
         match answer.status {
             StatusCode::OK => Ok(answer.body),
@@ -211,7 +232,7 @@ fn outgoing(method: Method, url: Url, headers: Vec<(HeaderName, String)>, body: 
         url,
         headers,
         body,
-        timeout: Duration::from_secs(30),
+        timeout: PATIENCE,
         connection: Arc::new(Connection::default()),
     }
 }

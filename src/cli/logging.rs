@@ -23,7 +23,7 @@ pub(super) fn start(settings: LogSettings) {
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
     let layer = if pretty {
-        let ansi = std::io::stderr().is_terminal();
+        let ansi = std::io::stderr().is_terminal() && super::wants_colour();
         fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(ansi)

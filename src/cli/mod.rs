@@ -219,8 +219,12 @@ fn unusable(findings: &[Finding]) -> ExitCode {
 
 /// Whether standard output wants colour.
 fn colourful() -> bool {
-    let no_color = crate::config::environment()
+    std::io::stdout().is_terminal() && wants_colour()
+}
+
+/// Unless `NO_COLOR` says no (no-color.org).
+fn wants_colour() -> bool {
+    !crate::config::environment()
         .iter()
-        .any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
-    std::io::stdout().is_terminal() && !no_color
+        .any(|(name, value)| name == "NO_COLOR" && !value.is_empty())
 }

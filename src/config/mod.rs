@@ -94,6 +94,8 @@ pub struct Config {
     pub log: LogSettings,
     /// A change of one of [`Loaded::files`] is to take effect by itself.
     pub watch: bool,
+    /// A digest of each key of the sections that only a restart changes, as written over the defaults.
+    pub written: Value,
     /// Destinations that get alerts.
     pub alerts: Vec<Name>,
     /// In the order of the file, as are destinations and routes.
@@ -254,6 +256,19 @@ impl Layers {
     }
 }
 
+impl Settled {
+    fn fixed(&self) -> Value {
+        // A value may be a secret in clear text.
+        let digest = |value: &Value| blake3::hash(value.to_string().as_bytes()).to_hex();
+        let sections = ["server", "admin", "store", "log", "reload"].map(|section| {
+            let keys = self.root[section].as_object().into_iter().flatten();
+            let keys = keys.map(|(key, value)| (key.clone(), digest(value).as_str().into()));
+            (section.to_owned(), Value::Object(keys.collect()))
+        });
+        Value::Object(sections.into_iter().collect())
+    }
+}
+
 /// Reads every section, whatever the others hold.
 fn read<'a>(
     reading: &'a Reading<'a>,
@@ -300,6 +315,7 @@ fn read<'a>(
         log: log?,
         watch: watch?,
         alerts: alerts?,
+        written: settled.fixed(),
         sources: sources.collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,

@@ -33,6 +33,7 @@ pub struct BadCursor;
 
 impl Limit {
     pub const ONE: Self = Self(1);
+    pub const MOST: Self = Self(500);
 
     /// None unless 1 to 500.
     pub const fn new(items: u32) -> Option<Self> {

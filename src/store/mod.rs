@@ -113,9 +113,11 @@ pub trait Store: Send + Sync {
     /// discarded. It outlives a crash.
     async fn condemn(&self, whose: Whose, now: Timestamp) -> Result<Condemned, StoreError>;
 
-    /// Second half, once nothing of them is under way: takes everything away, also from what the store
-    /// keeps of earlier writes.
+    /// Second half, once nothing of them is under way: takes everything away.
     async fn erase(&self, condemned: Condemned, now: Timestamp) -> Result<Erasure, StoreError>;
+
+    /// Takes away what the store keeps of earlier writes beside its tables, so that what was erased is nowhere.
+    async fn forget_writes(&self) -> Result<(), StoreError>;
 
     /// One event with its payload, revisions, deliveries and attempts.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError>;

@@ -3,12 +3,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::model::{DeliveryId, Name};
+use crate::model::{DeliveryId, Name, plus};
 use crate::store::{Condemned, Erasure, Store, StoreError, Whose};
+
+/// Before the store's log is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What upkeep asks of the lanes.
 #[async_trait]
@@ -34,21 +40,50 @@ pub struct Eraser {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub lanes: Arc<dyn Lanes>,
+    pub tasks: TaskTracker,
 }
 
 impl Eraser {
-    /// Erases, and answers with the receipt once nothing is left.
+    /// Erases, and answers with the receipt once nothing is left. Once begun it is carried through, also when
+    /// the caller goes away.
     pub async fn erase(&self, whose: Whose) -> Result<Erasure, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let eraser = self.clone();
+        self.tasks.spawn(async move {
+            let _nobody_waits = tell.send(eraser.carry_out(whose).await);
+        });
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn carry_out(&self, whose: Whose) -> Result<Erasure, StoreError> {
         let condemned = self.store.condemn(whose, self.clock.now()).await?;
         // What is under way has to be recorded before the record can go.
         if !self.lanes.forget(&condemned).await {
             return Err(StoreError::Closed);
         }
         let erasure = self.store.erase(condemned, self.clock.now()).await?;
+        self.forget_writes().await?;
         if erasure.events > 0 || erasure.subjects > 0 {
             let (subjects, events) = (erasure.subjects, erasure.events);
             tracing::info!(subjects, events, "erased on request");
         }
         Ok(erasure)
+    }
+
+    /// The receipt is in memory alone by now, so this is waited for: who reads the store at length, such as a
+    /// backup, keeps its log from being emptied.
+    async fn forget_writes(&self) -> Result<(), StoreError> {
+        let mut told = false;
+        while let Err(error) = self.store.forget_writes().await {
+            if matches!(error, StoreError::Closed) || self.lanes.sending().await.is_none() {
+                return Err(StoreError::Closed);
+            }
+            if !told {
+                tracing::warn!(%error, "an erasure waits until the store's log can be emptied");
+                told = true;
+            }
+            self.clock.sleep_until(plus(self.clock.now(), PAUSE)).await;
+        }
+        Ok(())
     }
 }

@@ -439,3 +439,22 @@ async fn a_shutdown_ends_with_its_grace_and_what_was_under_way_is_sent_again() {
         .collect();
     assert_eq!((relay.receivers.seen().len(), ids.len()), (2, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_events_has_their_deliveries_without_attempts_or_payload() {
+    let mut relay = TestRelay::start(PLAIN).await;
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    relay.ended(State::Delivered, 1).await;
+    let listed = relay.get("/api/v1/events").await.json()["items"][0].clone();
+    let delivery = &listed["deliveries"][0];
+    assert_eq!(
+        (
+            &delivery["destination"],
+            &delivery["state"],
+            &delivery["event_id"]
+        ),
+        (&"app".into(), &"delivered".into(), &listed["id"])
+    );
+    assert_eq!(listed.get("payload"), None);
+    assert_eq!(delivery.get("attempts"), None);
+}

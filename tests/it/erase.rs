@@ -243,3 +243,63 @@ async fn what_nobody_knows_is_erased_with_an_empty_receipt_and_a_vague_request_i
         assert_eq!(erase(&relay, vague).await.status, 400);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_carried_through_when_the_caller_goes_away() {
+    let mut relay = TestRelay::start(CONFIG).await;
+    let held = relay.receivers.hold();
+    post(&relay, body("ada", "subject-of-ada-7", 1, None)).await;
+    relay.receivers.arrived(2).await;
+    let (sender, admin) = (relay.sender(), relay.relay.admin);
+    let whose = json!({"subject": "subject-of-ada-7"}).to_string();
+    let asking = sender.ask_at(admin, "/api/v1/erase", &whose);
+    // What is under way is waited for; meanwhile the subject is noted, and then nobody waits for the answer.
+    let noted = async {
+        loop {
+            let again = post(&relay, body("ada", "subject-of-ada-7", 1, None)).await;
+            if again.json()["erased"] == true {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = asking => panic!("it cannot be done yet"),
+        () = noted => {}
+    }
+    held.add_permits(2);
+    let gone = async { while relay.get("/api/v1/events").await.json()["items"] != json!([]) {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone)
+        .await
+        .expect("it is carried through");
+    relay.ended(State::Delivered, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_store_holds_an_erasure_up_and_does_not_lose_its_receipt() {
+    let mut relay = TestRelay::start(CONFIG).await;
+    post(&relay, body("ada", "subject-of-ada-7", 1, None)).await;
+    relay.ended(State::Delivered, 2).await;
+    let reader = rusqlite::Connection::open(relay.file("relay.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = |sql: &str| -> i64 { reader.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM event"), 1);
+    let (sender, admin) = (relay.sender(), relay.relay.admin);
+    let asking = tokio_util::task::TaskTracker::new().spawn(async move {
+        let whose = json!({"subject": "subject-of-ada-7"}).to_string();
+        sender.ask_at(admin, "/api/v1/erase", &whose).await
+    });
+    while relay.get("/api/v1/events").await.json()["items"] != json!([]) {}
+    relay.advance(std::time::Duration::from_secs(5));
+    assert!(!asking.is_finished(), "its text is in the log still");
+    // Others are not held up by it.
+    assert_eq!(post(&relay, body("bob", "s-2", 1, None)).await.status, 202);
+    reader.execute_batch("COMMIT").unwrap();
+    while !asking.is_finished() {
+        relay.advance(std::time::Duration::from_secs(1));
+        relay.get("/api/v1/status").await;
+    }
+    let receipt = asking.await.unwrap();
+    assert_eq!(receipt.status, 200);
+    assert_eq!(counts(&receipt.json()), [1, 1, 1, 2]);
+    assert_eq!(stands_in(relay.folder(), &mark("ada")), [""; 0]);
+}

@@ -172,3 +172,76 @@ async fn a_delivery_is_discarded_once_and_not_sent() {
         (&1.into(), &1.into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_s_backlog_is_discarded_by_a_job() {
+    let relay = backlog(3).await;
+    relay.reload(&renamed("")).await.expect("a sound file");
+    let body = json!({"filter": {"destination": "old"}}).to_string();
+    let mut job = relay.ask("/api/v1/discard", body).await.json();
+    while job["state"] == "running" {
+        job = relay
+            .get(&format!("/api/v1/jobs/{}", job["id"]))
+            .await
+            .json();
+    }
+    assert_eq!(job["progress"]["destinations"], json!({"old": 3}));
+    assert_eq!(destination(&relay, "old").await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_route_is_gone_takes_the_destination_s_own_values() {
+    let config = r#"
+[sources.jobmojito]
+auth = "none"
+[destinations.app]
+url = "http://app.test/in"
+body = { says = "{{ with.words }}" }
+with = { words = "its own" }
+paused = true
+[[routes]]
+name = "gone"
+to = ["app"]
+with = { words = "of the route" }
+"#;
+    let mut relay = TestRelay::start(config).await;
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    let other = config
+        .replace("paused = true", "")
+        .replace("name = \"gone\"", "name = \"other\"");
+    relay.reload(&other).await.expect("a sound file");
+    relay.ended(State::Delivered, 1).await;
+    let seen = relay.receivers.seen_at("app.test");
+    assert_eq!(seen[0].json(), json!({"says": "its own"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_lasts_over_a_restart() {
+    let config = CONFIG.replace("paused = true", "");
+    let relay = TestRelay::start(&config).await;
+    relay.ask("/api/v1/destinations/old/pause", "").await;
+    let (_, remains) = relay.stop().await;
+    let mut relay = remains.start(&config).await;
+    assert_eq!(destination(&relay, "old").await["state"], "paused");
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    assert_eq!(destination(&relay, "old").await["counts"]["waiting"], 1);
+    assert_eq!(relay.receivers.seen().len(), 0);
+    relay.ask("/api/v1/destinations/old/resume", "").await;
+    relay.ended(State::Delivered, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_need_a_restart_are_refused_by_name() {
+    let relay = TestRelay::start(CONFIG).await;
+    let more = "[server]\nmax_body = \"2 MiB\"\n[admin]\ntoken = \"a-token-of-sixteen\"\n[log]\nlevel = \"warn\"\n";
+    let refused = relay.reload(&format!("{more}{CONFIG}")).await.unwrap_err();
+    let told: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    let told = told.join("\n");
+    for key in ["server.max_body", "admin.token", "log.level"] {
+        assert!(
+            told.contains(&format!("{key}: cannot change while the relay runs")),
+            "{told}"
+        );
+    }
+    assert!(!told.contains("server.listen"), "{told}");
+}

@@ -174,7 +174,9 @@ async fn other_keys_take_a_restart() {
     for toml in [PLAIN.to_owned(), under(&["NEW", "OLD"], PLAIN)] {
         let findings = relay.reload(&toml).await.expect_err("it needs a restart");
         assert!(
-            findings[0].to_string().contains("store: cannot change"),
+            findings[0]
+                .to_string()
+                .contains("store.encrypt: cannot change"),
             "{findings:?}"
         );
     }

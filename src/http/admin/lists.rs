@@ -1,11 +1,32 @@
-//! Lists of deliveries: from the store, and what only the lanes know.
+//! Lists of events and deliveries: from the store, and what only the lanes know.
 
 use super::{Admin, Answer, json, views};
 use crate::dispatch::Snapshot;
 use crate::model::{Cursor, Delivery, DeliveryId, Limit, Page, State};
-use crate::store::{DeliveryFilter, StoreError};
+use crate::store::{DeliveryFilter, EventFilter, StoreError};
 
 impl Admin {
+    /// Events, each with its deliveries: those are few, and found by the event's own id.
+    pub(super) async fn events(&self, filter: EventFilter, limit: Limit) -> Answer {
+        let page = self.store.events(filter, limit).await?;
+        let sending = self.lanes.snapshot().await?.sending;
+        let mut items = Vec::with_capacity(page.items.len());
+        for event in page.items {
+            let of_it = DeliveryFilter {
+                event: Some(event.id),
+                oldest_first: true,
+                ..DeliveryFilter::default()
+            };
+            let deliveries = self.store.deliveries(of_it, Limit::MOST).await?;
+            items.push(views::listed_event(event, deliveries.items, &sending));
+        }
+        let listed = Page {
+            items,
+            next: page.next,
+        };
+        Ok(json(&views::page(listed, |item| item)))
+    }
+
     pub(super) async fn deliveries(&self, filter: DeliveryFilter, limit: Limit) -> Answer {
         let snapshot = self.lanes.snapshot().await?;
         let page = if filter.state == Some(State::Sending) {

@@ -108,8 +108,7 @@ impl Admin {
             AdminCall::Status => self.status().await,
             AdminCall::Events => {
                 let (filter, limit) = query::events(query)?;
-                let page = self.store.events(filter, limit).await?;
-                Ok(json(&views::page(page, views::event)))
+                self.events(filter, limit).await
             }
             AdminCall::Event(id) => {
                 let detail = self.store.event(id).await?.ok_or(AdminProblem::NotFound)?;

@@ -48,6 +48,15 @@ pub(super) struct EventView {
     route_errors: Vec<RouteError>,
 }
 
+/// One accepted webhook as lists have it: without payload and attempts.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedEvent")]
+pub(super) struct ListedEventView {
+    #[serde(flatten)]
+    event: EventView,
+    deliveries: Vec<DeliveryView>,
+}
+
 /// An event with everything that is known of it. The payload goes out as it came in.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EventDetail")]
@@ -224,7 +233,7 @@ pub(super) struct ErasureView {
     #[serde(flatten)]
     erasure: Erasure,
     /// What the relay cannot erase
-    not_ours: [&'static str; 3],
+    not_ours: [&'static str; 4],
 }
 
 /// What became of a backlog.
@@ -254,7 +263,7 @@ pub(super) fn page<T, V>(page: Page<T>, view: impl Fn(T) -> V) -> Listed<V> {
     }
 }
 
-pub(super) fn event(event: Event) -> EventView {
+fn event(event: Event) -> EventView {
     EventView {
         id: event.id,
         source: event.source,
@@ -265,6 +274,20 @@ pub(super) fn event(event: Event) -> EventView {
         candidate: event.candidate,
         received_at: event.received_at,
         route_errors: event.route_errors,
+    }
+}
+
+pub(super) fn listed_event(
+    one: Event,
+    deliveries: Vec<Delivery>,
+    sending: &HashSet<DeliveryId>,
+) -> ListedEventView {
+    ListedEventView {
+        event: event(one),
+        deliveries: deliveries
+            .into_iter()
+            .map(|one| delivery(one, sending))
+            .collect(),
     }
 }
 
@@ -441,6 +464,7 @@ pub(super) fn erasure(erasure: Erasure) -> ErasureView {
         not_ours: [
             "what the destinations in sent_to made of what they were sent",
             "backups and copies of the store's file",
+            "archives of the store's log (WAL) that somebody else keeps",
             "what JobMojito and other senders keep",
         ],
     }

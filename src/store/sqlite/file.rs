@@ -113,6 +113,14 @@ pub(super) fn checkpoint(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The same, but that nobody who writes is held up by somebody who reads.
+pub(super) fn try_checkpoint(conn: &Connection) -> Result<(), Fault> {
+    conn.busy_timeout(Duration::ZERO)?;
+    let outcome = checkpoint(conn);
+    conn.busy_timeout(BUSY)?;
+    outcome
+}
+
 /// What to say of damage found at start.
 pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what}; {REPAIR}"))

@@ -191,7 +191,9 @@ impl Thread {
             }
             self.settle_batch(commands);
             for reply in emptying.drain(..) {
-                let outcome = self.opened().and_then(|(conn, _)| file::checkpoint(conn));
+                let outcome = self
+                    .opened()
+                    .and_then(|(conn, _)| file::try_checkpoint(conn));
                 drop(reply.send(outcome.map_err(StoreError::from)));
             }
         }

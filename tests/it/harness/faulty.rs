@@ -178,6 +178,11 @@ impl Store for FaultyStore {
         self.inner.erase(condemned, now).await
     }
 
+    async fn forget_writes(&self) -> Result<(), StoreError> {
+        self.may("forget_writes")?;
+        self.inner.forget_writes().await
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, StoreError> {
         self.may("event")?;
         self.inner.event(id).await

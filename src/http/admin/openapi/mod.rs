@@ -12,8 +12,8 @@ use self::operation::{Operation, Types};
 use super::jobs::{DiscardManyBody, JobView, ReplayManyBody, RerouteBody};
 use super::query::{DeliveriesQuery, EraseBody, EventsQuery, MoveBody, ReplayBody};
 use super::views::{
-    ChangedView, DeliveryDetailView, DeliveryView, ErasureView, EventDetailView, EventView,
-    LaneStateView, Listed, MovedView, ReloadedView, StatusView,
+    ChangedView, DeliveryDetailView, DeliveryView, ErasureView, EventDetailView, LaneStateView,
+    Listed, ListedEventView, MovedView, ReloadedView, StatusView,
 };
 use crate::model::{DeliveryId, EventId, JobId};
 
@@ -58,7 +58,7 @@ fn reads(types: &mut Types) -> Vec<Operation> {
             .links("resume", ("name", "/destinations/0/name")),
         Operation::get("/api/v1/events", "listEvents", "Events, newest first")
             .query::<EventsQuery>(types)
-            .answers::<Listed<EventView>>(types)
+            .answers::<Listed<ListedEventView>>(types)
             .links("getEvent", ("id", "/items/0/id")),
         Operation::get(
             "/api/v1/events/{id}",
