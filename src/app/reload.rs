@@ -16,6 +16,7 @@ use crate::dispatch::Handle;
 use crate::http::admin::{InForce, LastReload, Reload};
 use crate::http::{AdminSettings, Certificates, ServerSettings};
 use crate::intake::Intake;
+use crate::model::Name;
 use crate::store::{Keep, Store};
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
@@ -105,7 +106,8 @@ impl Reloader {
                     files = read;
                 }
                 // Before it is in force, or the lanes might be quicker.
-                let warnings = lacks::warnings(&ready.compiled, &*self.store).await;
+                let mut warnings = lacks::warnings(&ready.compiled, &*self.store).await;
+                warnings.extend(self.renamed_source(&ready));
                 self.put_in_force(ready).await;
                 Ok(warnings)
             }
@@ -139,6 +141,24 @@ impl Reloader {
         };
         self.in_force.store(Arc::new(in_force));
         outcome
+    }
+
+    /// A source that goes while another comes may be one that only got another name.
+    fn renamed_source(&self, ready: &Ready) -> Option<String> {
+        let new: BTreeSet<Name> = ready.compiled.rules.sources.keys().cloned().collect();
+        let old = self.intake.source_names();
+        let gone: Vec<&str> = old.difference(&new).map(|name| &**name).collect();
+        let come: Vec<&str> = new.difference(&old).map(|name| &**name).collect();
+        if gone.is_empty() || come.is_empty() {
+            return None;
+        }
+        let (gone, come) = (gone.join(", "), come.join(", "));
+        let warning = format!(
+            "the source {gone} is gone and {come} is new: where it only got another name, each of its subjects starts \
+             anew with revision 1"
+        );
+        tracing::warn!("{warning}");
+        Some(warning)
     }
 
     async fn put_in_force(&self, ready: Ready) {

@@ -7,7 +7,7 @@ mod plan;
 pub use keep::UsesAll;
 pub use plan::{Arrival, Plan, Stamp, plan, replan, work};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -116,6 +116,11 @@ impl Intake {
         let all = rules.destinations.values();
         let latest = all.filter(|one| one.revisions() == Revisions::Latest);
         latest.map(|one| one.name().clone()).collect()
+    }
+
+    /// Every source that is configured.
+    pub fn source_names(&self) -> BTreeSet<Name> {
+        self.rules.load().sources.keys().cloned().collect()
     }
 
     /// The destination that is configured under `name`.

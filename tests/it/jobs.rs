@@ -427,3 +427,23 @@ async fn a_job_about_somebody_who_is_erased_is_over_and_names_nobody() {
     assert_eq!(shown["state"], "cancelled");
     assert_eq!(shown["task"]["filter"]["candidate"], "(no longer kept)");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_replayed_goes_at_the_destination_s_own_rate() {
+    let config = CONFIG.replace("/in\"", "/in\"\nrate_limit = \"1/s\"");
+    let mut relay = TestRelay::start(&config).await;
+    relay.receivers.always("app.test", answer(422, "no"));
+    post(&relay, 0..3).await;
+    let dead_ones = |log: &[mojito_relay::telemetry::Happening]| {
+        attempts(log).filter(|one| one.state == State::Dead).count() >= 3
+    };
+    relay.drive("three dead", dead_ones).await;
+    relay.receivers.always("app.test", answer(200, ""));
+    let begun = relay.clock_now();
+    assert_eq!(job(&relay, "replay", dead()).await["progress"]["done"], 3);
+    relay
+        .drive("three delivered", crate::harness::delivered(3))
+        .await;
+    let took = relay.clock_now().duration_since(begun);
+    assert!(took.as_secs() >= 2, "{took}");
+}

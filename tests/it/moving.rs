@@ -245,3 +245,36 @@ async fn keys_that_need_a_restart_are_refused_by_name() {
     }
     assert!(!told.contains("server.listen"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_gets_another_name_is_warned_of() {
+    let relay = TestRelay::start(CONFIG).await;
+    let other = CONFIG.replace("[sources.jobmojito]", "[sources.interviews]");
+    let path = relay.file("relay.toml");
+    std::fs::write(path, other).unwrap();
+    let warnings = relay.ask("/api/v1/reload", "").await.json()["warnings"].clone();
+    let words =
+        "the source jobmojito is gone and interviews is new: where it only got another name";
+    assert!(
+        warnings[0].as_str().unwrap().starts_with(words),
+        "{warnings}"
+    );
+    let status = relay.get("/api/v1/status").await.json();
+    assert_eq!(status["last_reload"]["warnings"], warnings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_limits_apply_to_what_waits_at_once() {
+    let config = CONFIG.replace("paused = true", "rate_limit = \"1/h\"");
+    let mut relay = TestRelay::start(&config).await;
+    for n in 0..5 {
+        relay
+            .post("jobmojito", submitted(&format!("s-{n}"), 1.0))
+            .await;
+    }
+    assert_eq!(destination(&relay, "old").await["counts"]["waiting"], 5);
+    let other = CONFIG.replace("paused = true", "rate_limit = \"none\"");
+    relay.reload(&other).await.expect("a sound file");
+    // The clock stands still.
+    relay.ended(State::Delivered, 5).await;
+}
