@@ -72,3 +72,35 @@ async fn what_waits_keeps_its_payload_however_old_it_is() {
     relay.ended(State::Delivered, 1).await;
     assert_eq!(attempts(&relay.log).count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_of_events_has_terms_of_its_own_and_senders_are_taken_meanwhile() {
+    let keep =
+        "[store]\nkeep = { delivered = \"7d\", types = { \"interview.failed\" = \"1h\" } }\n";
+    let mut relay = TestRelay::start(&format!("{keep}{PLAIN}")).await;
+    let failed = crate::harness::sample("failed");
+    let taken = relay.post("jobmojito", failed).await.json();
+    assert_eq!(taken["type"], "interview.failed");
+    let failed = taken["id"].as_str().unwrap().to_owned();
+    let mut others = Vec::new();
+    for n in 0..600 {
+        others.push(post(&relay, &format!("s-{n}")).await);
+        relay.ended(State::Delivered, n + 2).await;
+    }
+    // Many steps of a round, and somebody who posts between them.
+    let sender = relay.sender();
+    relay.clock.idler().await;
+    let before = relay.store.rounds();
+    relay.clock.advance(Duration::from_hours(2));
+    let mut posted = 0;
+    while relay.store.rounds() == before {
+        let body = submitted(&format!("later-{posted}"), 1.0);
+        assert_eq!(sender.post("jobmojito", body).await.status, 202);
+        posted += 1;
+        relay.ended(State::Delivered, 601 + posted).await;
+        relay.clock.advance(Duration::from_millis(200));
+    }
+    assert!(posted > 1, "a round has several steps");
+    assert_eq!(has_payload(&relay, &failed).await, Some(false));
+    assert_eq!(has_payload(&relay, &others[0]).await, Some(true));
+}
