@@ -458,3 +458,25 @@ async fn a_list_of_events_has_their_deliveries_without_attempts_or_payload() {
     assert_eq!(listed.get("payload"), None);
     assert_eq!(delivery.get("attempts"), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_drains_is_not_ready() {
+    let relay = TestRelay::start(PLAIN).await;
+    let held = relay.receivers.hold();
+    relay.post("jobmojito", submitted("s-1", 1.0)).await;
+    relay.receivers.arrived(1).await;
+    let (sender, admin) = (relay.sender(), relay.relay.admin);
+    assert_eq!(sender.get_at(admin, "/readyz").await.status, 200);
+    let asked = async {
+        loop {
+            let ready = sender.get_at(admin, "/readyz").await;
+            if ready.status == 503 {
+                held.add_permits(1);
+                return ready;
+            }
+        }
+    };
+    let ((ended, _), ready) = tokio::join!(relay.stop(), asked);
+    assert_eq!(ended, Ended::Clean);
+    assert!(ready.header("retry-after").is_some());
+}

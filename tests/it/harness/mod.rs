@@ -386,6 +386,12 @@ impl Sender {
         socket
     }
 
+    /// Asks an admin API.
+    pub async fn get_at(&self, admin: std::net::SocketAddr, path: &str) -> Reply {
+        let url = format!("http://{admin}{path}");
+        request(&self.network, Method::GET, &url, (Bytes::new(), &[])).await
+    }
+
     /// Posts to an admin API.
     pub async fn ask_at(&self, admin: std::net::SocketAddr, path: &str, body: &str) -> Reply {
         let url = format!("http://{admin}{path}");
