@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::destination::Action;
 use crate::dispatch::{Handle, Terms, request};
 use crate::intake::Intake;
-use crate::model::{DeliveryId, Event, Name, Refusal, Verdict};
+use crate::model::{ALERTS, DeliveryId, Event, Name, Refusal, Verdict};
 use crate::store::{Condemned, EventDetail, NewDelivery, Store, Work};
 use crate::transport::Transport;
 use crate::upkeep::{Direct, Lanes, Rulebook};
@@ -75,7 +75,7 @@ impl Direct for Past {
             webhook_id: event.id.delivery(0),
             event,
             destination: to.clone(),
-            route: "alerts".into(),
+            route: ALERTS.into(),
             payload,
             kept: None,
             previous: None,

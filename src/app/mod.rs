@@ -231,7 +231,7 @@ impl Relay {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
         };
-        let mut alerts = wires.alerts(&parts, intake.clone(), fork());
+        let mut alerts = wires.alerts(&parts, intake.clone(), (fork(), relay.attempts.clone()));
         alerts.recall(&names).await;
         relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
         // The lanes are there before the doors open.

@@ -139,7 +139,7 @@ impl Wires {
         &self,
         parts: &Parts,
         intake: Arc<Intake>,
-        random: Box<dyn Rng + Send>,
+        (random, attempts): (Box<dyn Rng + Send>, TaskTracker),
     ) -> Alerts {
         Alerts {
             store: parts.store.clone(),
@@ -156,6 +156,7 @@ impl Wires {
             feed: parts.telemetry.listen(),
             random: Mutex::new(random),
             mint: Mint::default(),
+            attempts,
             blocked: HashSet::new(),
         }
     }

@@ -13,7 +13,9 @@ use super::tokens::{Held, Tokens};
 use super::window::Entry;
 use crate::clock::Clock;
 use crate::destination::{Again, Destination, Judgement, Revisions, Unsendable};
-use crate::model::{Attempt as Record, Cause, DeliveryId, Name, State, Verdict, after, plus};
+use crate::model::{
+    ALERTS, Attempt as Record, Cause, DeliveryId, Name, State, Verdict, after, plus,
+};
 use crate::store::{
     Fence, Outcome, Receipt, Settled, Settlement, Since, Store, StoreError, Waiting, Work,
 };
@@ -316,6 +318,7 @@ impl Attempt {
             due_at: due_at.filter(|_| state == State::Waiting),
             reason,
             cause,
+            of_alert: work.is_some_and(|work| &*work.event.source == ALERTS),
             created_at: self.entry.waiting.created_at,
             end_to_end: work
                 .filter(|_| state == State::Delivered)

@@ -91,6 +91,8 @@ pub struct Attempted {
     pub reason: String,
     /// Why it died, where it did.
     pub cause: Option<Cause>,
+    /// It is about an alert of the relay's own.
+    pub of_alert: bool,
     /// When the delivery was created.
     pub created_at: Timestamp,
     /// From acceptance to delivery; None unless it was delivered just now.

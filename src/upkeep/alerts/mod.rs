@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::digest::Digests;
 use super::Lanes;
@@ -61,6 +62,7 @@ pub struct Alerts {
     pub feed: broadcast::Receiver<Happening>,
     pub random: Mutex<Box<dyn Rng + Send>>,
     pub mint: Mint,
+    pub attempts: TaskTracker,
     /// Lanes that were blocked when it began.
     pub blocked: HashSet<Name>,
 }
@@ -136,10 +138,19 @@ impl Alerts {
                 biased;
                 heard = self.feed.recv() => match heard {
                     Ok(happening) => self.heard(&mut known, happening),
-                    Err(RecvError::Lagged(_)) => self.catch_up(&mut known).await,
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::warn!(missed, "alerts missed some of what happened; metrics and status have it");
+                        self.catch_up(&mut known).await;
+                    }
                     Err(RecvError::Closed) => return,
                 },
                 () = stop.cancelled() => {
+                    // The lanes have ended; what their last attempts came to may be told still.
+                    self.attempts.close();
+                    self.attempts.wait().await;
+                    while let Ok(happening) = self.feed.try_recv() {
+                        self.heard(&mut known, happening);
+                    }
                     known.unsent.extend(known.digests.all());
                     self.write(&mut known).await;
                     return;
@@ -186,6 +197,7 @@ impl Alerts {
             }
             Happening::Attempt(attempted) => {
                 if let Some(cause) = attempted.cause
+                    && !attempted.of_alert
                     && !self.to.names().is_empty()
                     && !self.is_told(&attempted.destination)
                 {
@@ -270,12 +282,16 @@ impl Alerts {
         }
         while let Some(alert) = known.unsent.first() {
             match self.accept(alert, &to).await {
-                Ok(()) | Err(StoreError::Closed) => {
+                Ok(()) => {
                     known.unsent.remove(0);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an alert waits for the store: {}", alert.title);
-                    known.unsent.truncate(KEPT);
+                    let dropped = known.unsent.len().saturating_sub(KEPT);
+                    if dropped > 0 {
+                        tracing::error!(dropped, "too many alerts wait for the store");
+                        known.unsent.truncate(KEPT);
+                    }
                     return;
                 }
             }
@@ -287,7 +303,7 @@ impl Alerts {
         let due_at = event.received_at;
         let delivery = |destination: &Name| NewDelivery {
             destination: destination.clone(),
-            route: "alerts".into(),
+            route: ALERTS.into(),
             skipped: None,
             due_at,
             settle_by: None,
