@@ -31,6 +31,8 @@ use crate::store::{Keep, Store, Whose};
 const STEP: Duration = Duration::from_millis(200);
 /// Between two rounds where nothing is left to do.
 const ROUND: Duration = Duration::from_mins(10);
+/// Before a step that failed is tried again: somebody may be reading the store at length.
+const RETRY: Duration = Duration::from_secs(15);
 /// Between two looks at the senders.
 const LOOK: Duration = Duration::from_mins(1);
 
@@ -117,7 +119,7 @@ impl Upkeep {
             Ok(false) => Some(STEP),
             Err(error) => {
                 tracing::warn!(%error, "sealing again waits for the store");
-                Some(ROUND)
+                Some(RETRY)
             }
         }
     }

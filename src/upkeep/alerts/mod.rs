@@ -377,7 +377,7 @@ fn lane_alert(destination: &Name, blocked: bool) -> Alert {
         (
             "freed",
             format!("{destination} is free again"),
-            "It takes what it is sent; its backlog follows.".to_owned(),
+            "It took a delivery, or was resumed or changed: its backlog is sent.".to_owned(),
         )
     };
     let mut more = json!({ "destination": destination });
