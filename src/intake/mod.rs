@@ -1,13 +1,14 @@
 //! Takes one authenticated body: which event it is, whether it is news, where it goes; and has all of
 //! that written before anybody is told that it was taken.
 
+mod asked;
 mod keep;
 mod plan;
 
 pub use keep::UsesAll;
 pub use plan::{Arrival, Plan, Stamp, plan, replan, work};
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,14 +22,13 @@ use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{
-    ALERTS, Budget, Event, EventId, EventType, Kept, Mint, Name, Refusal, State, Subject,
-    TraceParent,
+    Budget, Event, EventId, EventType, Kept, Mint, Name, State, Subject, TraceParent,
 };
 use crate::route::Routes;
 use crate::source::{Body, Malformed, Source, known_type};
 use crate::store::{
-    AcceptOutcome, AcceptPlan, Accepted, EventDetail, Head, NewDelivery, Placed, Store, StoreError,
-    Waiting, Work,
+    AcceptOutcome, AcceptPlan, Accepted, Head, NewDelivery, Placed, Store, StoreError, Waiting,
+    Work,
 };
 use crate::telemetry::{Received, Span, Telemetry};
 
@@ -108,48 +108,6 @@ impl Intake {
     /// The source that is configured under `name`.
     pub fn source(&self, name: &str) -> Option<Arc<Source>> {
         self.rules.load().sources.get(name).cloned()
-    }
-
-    /// Destinations that want the latest revision alone.
-    pub fn latest(&self) -> HashSet<Name> {
-        let rules = self.rules.load();
-        let all = rules.destinations.values();
-        let latest = all.filter(|one| one.revisions() == Revisions::Latest);
-        latest.map(|one| one.name().clone()).collect()
-    }
-
-    /// Every source that is configured.
-    pub fn source_names(&self) -> BTreeSet<Name> {
-        self.rules.load().sources.keys().cloned().collect()
-    }
-
-    /// The destination that is configured under `name`.
-    pub fn destination(&self, name: &str) -> Option<Arc<Destination>> {
-        self.rules.load().destinations.get(name).cloned()
-    }
-
-    /// The deliveries that an event which was kept would get if it came now, or why that cannot be said.
-    pub fn reroute(
-        &self,
-        kept: &EventDetail,
-        previous: Option<&EventDetail>,
-    ) -> Result<Vec<NewDelivery>, Refusal> {
-        // Alerts are nobody's business but theirs whom `alerts.to` names.
-        if &*kept.event.source == ALERTS {
-            return Ok(Vec::new());
-        }
-        let rules = self.rules.load();
-        let payload = kept.payload.as_ref().ok_or(Refusal::NoPayload)?;
-        let short = |one: &EventDetail| {
-            let fields = one.kept.as_ref();
-            fields.is_some_and(|fields| !rules.suffices(&kept.event.source, fields))
-        };
-        if short(kept) || previous.is_some_and(short) {
-            return Err(Refusal::Minimised);
-        }
-        let payloads = (payload, previous.and_then(|one| one.payload.as_ref()));
-        // It was read when it was accepted.
-        Ok(replan(&rules, &kept.event, payloads, self.parts.clock.now()).unwrap_or_default())
     }
 
     /// Takes a body of `source`, which the caller has authenticated. Once begun it is carried through,

@@ -87,8 +87,11 @@ struct Known {
     /// Since when the store fails, and when that is to be said again; None where it was said.
     failing: Option<(Timestamp, Option<Timestamp>)>,
     /// Waits for the store.
-    unsent: Vec<Alert>,
+    unsent: Vec<Noticed>,
 }
+
+/// An alert and when it was due, which a failing store does not change.
+type Noticed = (Timestamp, Alert);
 
 impl Told {
     /// These are told.
@@ -151,7 +154,9 @@ impl Alerts {
                     while let Ok(happening) = self.feed.try_recv() {
                         self.heard(&mut known, happening);
                     }
-                    known.unsent.extend(known.digests.all());
+                    let now = self.clock.now();
+                    let all = known.digests.all().into_iter();
+                    known.unsent.extend(all.map(|alert| (now, alert)));
                     self.write(&mut known).await;
                     return;
                 }
@@ -159,7 +164,8 @@ impl Alerts {
                 () = pause => {}
             }
             let now = self.clock.now();
-            known.unsent.extend(known.digests.take(now));
+            let due = known.digests.take(now).into_iter();
+            known.unsent.extend(due.map(|alert| (now, alert)));
             if now >= look_at {
                 self.look_at_store(&mut known).await;
                 look_at = plus(now, LOOK);
@@ -192,7 +198,8 @@ impl Alerts {
                     known.silent.remove(&source)
                 };
                 if changed {
-                    known.unsent.push(source_alert(&source, silent, &reason));
+                    let alert = source_alert(&source, silent, &reason);
+                    known.unsent.push((self.clock.now(), alert));
                 }
             }
             Happening::Attempt(attempted) => {
@@ -217,7 +224,8 @@ impl Alerts {
         };
         if changed && !self.is_told(destination) {
             let blocked = state == LaneState::Blocked;
-            known.unsent.push(lane_alert(destination, blocked));
+            let alert = lane_alert(destination, blocked);
+            known.unsent.push((self.clock.now(), alert));
         }
     }
 
@@ -248,7 +256,7 @@ impl Alerts {
             (true, Some((since, _))) => {
                 known.failing = None;
                 let long = after(since, now);
-                known.unsent.push(store_works(since, long));
+                known.unsent.push((now, store_works(since, long)));
             }
             (false, None) => known.failing = Some((now, Some(now))),
             (true, None) | (false, Some(_)) => {}
@@ -263,7 +271,7 @@ impl Alerts {
 
     /// True where somebody took it.
     async fn say_directly(&self, alert: &Alert) -> bool {
-        let (event, payload) = self.event(alert);
+        let (event, payload) = self.event(self.clock.now(), alert);
         let mut taken = false;
         for to in self.to.names().iter() {
             let took = self.direct.send(to, event.clone(), payload.clone()).await;
@@ -280,13 +288,13 @@ impl Alerts {
             known.unsent.clear();
             return;
         }
-        while let Some(alert) = known.unsent.first() {
-            match self.accept(alert, &to).await {
+        while let Some(noticed) = known.unsent.first() {
+            match self.accept(noticed, &to).await {
                 Ok(()) => {
                     known.unsent.remove(0);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "an alert waits for the store: {}", alert.title);
+                    tracing::warn!(%error, "an alert waits for the store: {}", noticed.1.title);
                     let dropped = known.unsent.len().saturating_sub(KEPT);
                     if dropped > 0 {
                         tracing::error!(dropped, "too many alerts wait for the store");
@@ -298,8 +306,8 @@ impl Alerts {
         }
     }
 
-    async fn accept(&self, alert: &Alert, to: &[Name]) -> Result<(), StoreError> {
-        let (event, payload) = self.event(alert);
+    async fn accept(&self, (at, alert): &Noticed, to: &[Name]) -> Result<(), StoreError> {
+        let (event, payload) = self.event(*at, alert);
         let due_at = event.received_at;
         let delivery = |destination: &Name| NewDelivery {
             destination: destination.clone(),
@@ -329,7 +337,7 @@ impl Alerts {
         Ok(())
     }
 
-    fn event(&self, alert: &Alert) -> (Arc<Event>, Bytes) {
+    fn event(&self, at: Timestamp, alert: &Alert) -> (Arc<Event>, Bytes) {
         let now = self.clock.now();
         let chance = self
             .random
@@ -348,7 +356,7 @@ impl Alerts {
             route_errors: Vec::new(),
         };
         let mut body = json!({
-            "alert": alert.kind, "title": alert.title, "text": alert.text, "at": now,
+            "alert": alert.kind, "title": alert.title, "text": alert.text, "at": at,
         });
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), alert.more.clone()) {
             body.extend(more);
