@@ -231,6 +231,32 @@ async fn a_changed_file_takes_effect_by_itself_and_a_bad_one_does_not() {
 }
 
 /// As Kubernetes lays a volume: the names are links through `..data`, which is swapped as a whole.
+/// A `ConfigMap` of Kubernetes is a link to a folder that is swapped as a whole.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_toml_behind_a_swapped_link_is_noticed() {
+    use std::os::unix::fs::symlink;
+    let receiver = Receiver::failing(0);
+    let config = configuration(receiver.listen().await, "");
+    let folder = Folder::new(&config);
+    let paused = config.replace("[[routes]]", "paused = true\n[[routes]]");
+    for (version, text) in [("..1", &config), ("..2", &paused)] {
+        std::fs::create_dir_all(folder.file("mount").join(version)).unwrap();
+        folder.write(&format!("mount/{version}/relay.toml"), text);
+    }
+    symlink("..1", folder.file("mount/..data")).unwrap();
+    std::fs::remove_file(folder.file("relay.toml")).unwrap();
+    symlink("mount/..data/relay.toml", folder.file("relay.toml")).unwrap();
+    let process = Process::start(folder.path());
+    symlink("..2", folder.file("mount/..new")).unwrap();
+    std::fs::rename(folder.file("mount/..new"), folder.file("mount/..data")).unwrap();
+    process.until_it_says("configuration reloaded");
+    assert_eq!(post(&process, body(1, 1)).await, 202);
+    let admin = format!("http://{}", process.admin);
+    let (_, text) = crate::cli::run(folder.path(), &["status", "--json", "--admin", &admin]);
+    assert!(text.contains("paused = true in relay.toml"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swapped_link_and_a_changed_secret_are_noticed() {
     use std::os::unix::fs::symlink;
