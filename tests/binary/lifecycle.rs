@@ -231,7 +231,6 @@ async fn a_changed_file_takes_effect_by_itself_and_a_bad_one_does_not() {
 }
 
 /// As Kubernetes lays a volume: the names are links through `..data`, which is swapped as a whole.
-/// A `ConfigMap` of Kubernetes is a link to a folder that is swapped as a whole.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_toml_behind_a_swapped_link_is_noticed() {
