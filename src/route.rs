@@ -1,5 +1,8 @@
 //! Routing rules: which destinations an event goes to, and why not to the others.
 
+use std::cell::LazyCell;
+use std::ops::Deref;
+
 use serde_json::{Map, Value};
 
 use crate::expr::{Expression, FieldPath, Scope};
@@ -53,6 +56,10 @@ pub struct Route {
     /// Later routes are not looked at once this one matched.
     pub stop: bool,
 }
+
+/// A payload as a value, made when the first rule looks into it: most events are routed by their type alone,
+/// and making a value costs as much as all else that is done with a body.
+pub struct Payload<'a>(LazyCell<Value, Box<dyn FnOnce() -> Value + 'a>>);
 
 /// All routes, in the order written.
 #[derive(Debug, Default)]
@@ -112,6 +119,26 @@ pub enum Clause {
 /// A pattern for event types: `*` stands for any run of characters, also across dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
+
+impl<'a> Payload<'a> {
+    pub fn new(make: impl FnOnce() -> Value + 'a) -> Self {
+        Self(LazyCell::new(Box::new(make)))
+    }
+}
+
+impl From<Value> for Payload<'_> {
+    fn from(value: Value) -> Self {
+        Self::new(|| value)
+    }
+}
+
+impl Deref for Payload<'_> {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
 
 impl Clause {
     /// What a route came to where this clause says no.
@@ -187,7 +214,7 @@ impl Routes {
     }
 
     /// Which destinations `event` goes to. `result` is its payload, `previous` that of the revision before or null.
-    pub fn decide(&self, event: &Event, result: &Value, previous: &Value) -> Decision {
+    pub fn decide(&self, event: &Event, result: &Payload<'_>, previous: &Payload<'_>) -> Decision {
         let mut decision = Decision::default();
         for (route, outcome) in self.trace(event, result, previous) {
             match outcome {
@@ -216,7 +243,12 @@ impl Routes {
     }
 
     /// What each route makes of `event`, in order: the one account that routing and its explanation share.
-    pub fn trace(&self, event: &Event, result: &Value, previous: &Value) -> Vec<(&Route, Outcome)> {
+    pub fn trace(
+        &self,
+        event: &Event,
+        result: &Payload<'_>,
+        previous: &Payload<'_>,
+    ) -> Vec<(&Route, Outcome)> {
         let mut scope = None;
         let mut stopped: Option<Name> = None;
         let judge = |route| {
@@ -238,8 +270,8 @@ impl Routes {
         &self,
         route: &Route,
         event: &Event,
-        result: &Value,
-        previous: &Value,
+        result: &Payload<'_>,
+        previous: &Payload<'_>,
     ) -> Vec<(Clause, Result<bool, String>)> {
         let facts = (event, result, previous);
         let mut scope = None;
@@ -252,7 +284,7 @@ impl Routes {
     fn judge(
         &self,
         route: &Route,
-        facts: (&Event, &Value, &Value),
+        facts: (&Event, &Payload<'_>, &Payload<'_>),
         scope: &mut Option<Scope>,
     ) -> Outcome {
         for clause in route.clauses() {
@@ -269,7 +301,7 @@ impl Routes {
         &self,
         clause: Clause,
         route: &Route,
-        facts: (&Event, &Value, &Value),
+        facts: (&Event, &Payload<'_>, &Payload<'_>),
         scope: &mut Option<Scope>,
     ) -> Result<bool, String> {
         let (event, result, previous) = facts;
@@ -312,7 +344,7 @@ fn evaluate(route: &Route, scope: &mut Scope) -> Result<bool, String> {
 }
 
 /// A changed field, or on a first revision one that is not null.
-fn is_news(field: &str, event: &Event, result: &Value) -> bool {
+fn is_news(field: &str, event: &Event, result: &Payload<'_>) -> bool {
     if event.revision == 1 {
         result.get(field).is_some_and(|value| !value.is_null())
     } else {

@@ -14,6 +14,7 @@
 
 mod accepting;
 mod contenders;
+mod counting;
 mod figures;
 mod filling;
 mod load;
@@ -74,6 +75,8 @@ enum Rows {
     Latency,
     /// Start-up, size of the binary, idle memory
     Rest,
+    /// Instructions and syncs per event, by valgrind and strace; more than was agreed on is an error
+    Count,
     /// A large backlog: memory, start-up, accepting
     Waiting,
 }
@@ -120,6 +123,9 @@ fn main() {
         }
         if wanted(Rows::Latency) {
             sending::latency(effort, &mut report).await;
+        }
+        if wanted(Rows::Count) {
+            counting::measure(&mut report).await;
         }
         if wanted(Rows::Waiting) {
             filling::measure(effort, &mut report).await;

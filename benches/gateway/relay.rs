@@ -44,13 +44,22 @@ pub(crate) fn rules(destinations: usize, keys: &str) -> String {
 impl Relay {
     /// Starts it in `folder`, where its store may be already.
     pub(crate) fn start(folder: &Path, rules: &str) -> Self {
+        Self::start_under(&[], folder, rules)
+    }
+
+    /// The same under a program that watches it. One worker thread: else threads that look for work are counted.
+    pub(crate) fn start_under(watcher: &[&str], folder: &Path, rules: &str) -> Self {
         std::fs::write(folder.join("relay.toml"), rules).unwrap();
         let (ingress, admin) = (free_port(), free_port());
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let started = Instant::now();
-        let child = Command::new(BINARY)
-            .current_dir(folder)
-            .env_clear()
+        let words = [watcher, &[BINARY]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(folder).env_clear();
+        if let Some(path) = std::env::var_os("PATH").filter(|_| !watcher.is_empty()) {
+            command.env("PATH", path).env("TOKIO_WORKER_THREADS", "1");
+        }
+        let child = command
             .args(["serve", "--override", &format!("server.listen={ingress}")])
             .args(["--override", &format!("admin.listen={admin}")])
             .stdout(Stdio::null())
@@ -78,6 +87,13 @@ impl Relay {
         }
         relay.ready_after = started.elapsed();
         relay
+    }
+
+    /// Lets it end by itself.
+    pub(crate) fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
     }
 
     pub(crate) fn id(&self) -> u32 {

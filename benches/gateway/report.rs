@@ -20,6 +20,7 @@ pub(crate) struct Goal {
 pub(crate) struct Report {
     effort: Effort,
     rows: Vec<Row>,
+    missing: Vec<String>,
 }
 
 struct Row {
@@ -89,6 +90,7 @@ impl Report {
         Self {
             effort,
             rows: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -96,6 +98,12 @@ impl Report {
     pub(crate) fn add(&mut self, name: &str, unit: &'static str, who: char, sample: f64) {
         eprintln!("{who}  {name}: {sample:.3} {unit}");
         self.row(name, unit).by.entry(who).or_default().push(sample);
+    }
+
+    /// Something cannot be measured on this machine.
+    pub(crate) fn nothing(&mut self, why: &str) {
+        eprintln!("{why}");
+        self.missing.push(why.to_owned());
     }
 
     pub(crate) fn goal(&mut self, name: &str, goal: Goal) {
@@ -143,6 +151,7 @@ impl Report {
         lines.push("| row | b | a | d | c | b/a | b/d | b/c | aimed at |".to_owned());
         lines.push("| --- | --- | --- | --- | --- | --- | --- | --- | --- |".to_owned());
         lines.extend(self.rows.iter().map(line));
+        lines.extend(self.missing.clone());
         lines.join("\n")
     }
 
@@ -165,6 +174,7 @@ impl Report {
         json!({
             "about": about, "rounds": self.effort.rounds, "seconds": self.effort.cell.as_secs_f64(),
             "rows": rows.collect::<Vec<_>>(),
+            "missing": self.missing,
         })
     }
 }

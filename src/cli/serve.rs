@@ -33,7 +33,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     // A relay that ran before starts all the same: what it has taken must go out.
     let doomed = app::rehearse(&ready, app::system_clock().now()).doomed();
     doomed.iter().for_each(complain);
-    logging::start(ready.config.log);
+    let _written_to_the_end = logging::start(ready.config.log);
     // Before the first request: a signal that comes early is not lost.
     let mut signals = Signals::listen()?;
     let mut relay = start(ready).await?;

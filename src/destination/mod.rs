@@ -33,6 +33,7 @@ pub use settings::{BodyFormat, ConfigText, Order, Revisions, Settings, Settle, U
 pub use show::{PLACEHOLDER_HOST, Shown};
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -190,9 +191,9 @@ impl Destination {
     }
 
     /// The first required field that is null in `result`, such as `result.candidate_external_id`.
-    pub fn required(&self, result: &Value) -> Result<(), String> {
+    pub fn required(&self, result: &impl Deref<Target = Value>) -> Result<(), String> {
         let missing = self.require.iter().find(|path| {
-            let found = path.iter().try_fold(result, |value, key| value.get(key));
+            let found = path.iter().try_fold(&**result, |value, key| value.get(key));
             found.is_none_or(Value::is_null)
         });
         match missing {

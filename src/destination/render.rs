@@ -51,7 +51,7 @@ pub enum Unsendable {
 impl Destination {
     /// The request for `job`, or why there is none.
     pub fn render(&self, job: &Job<'_>) -> Result<Outgoing, Unsendable> {
-        self.required(job.result)
+        self.required(&job.result)
             .map_err(|field| Unsendable::Skipped { field })?;
         self.request(job)
             .map_err(|reason| Unsendable::Dead { reason })

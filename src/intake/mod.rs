@@ -2,6 +2,7 @@
 //! that written before anybody is told that it was taken.
 
 mod asked;
+mod carried;
 mod keep;
 mod plan;
 
@@ -17,6 +18,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use rand::Rng;
 use tokio_util::task::TaskTracker;
+
+use carried::Taking;
 
 use crate::clock::Clock;
 use crate::destination::{Destination, Revisions};
@@ -118,24 +121,20 @@ impl Intake {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Receipt, NotTaken> {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let intake = self.clone();
-        self.parts.tasks.spawn(async move {
+        let (intake, bytes) = (self.clone(), body.clone());
+        let taking = Box::pin(async move {
             let arrival = Arrival {
                 source: &source,
                 headers: &headers,
-                body: &body,
+                body: &bytes,
             };
             let traces = &intake.parts.telemetry.traces;
             let mut span = traces.receive(&source.name, &headers);
             let taken = intake.take(&arrival, &span).await;
             trace(&mut span, &taken);
-            drop(span);
-            if let Err(Ok(receipt)) = tell.send(taken) {
-                intake.mark_unconfirmed(&receipt, &body).await;
-            }
+            taken
         });
-        told.await.map_err(|_| StoreError::Closed)?
+        Taking::new(taking, self.clone(), body).await
     }
 
     /// The acknowledgement of `receipt` could not be written: one later body equal to `body` is its retry.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Rules;
 use crate::destination::Revisions;
 use crate::model::{DeliveryId, Event, EventId, FieldDigests, plus};
-use crate::route::{Chosen, Clause};
+use crate::route::{Chosen, Clause, Payload};
 use crate::source::{Body, Malformed, Source};
 use crate::store::{AcceptPlan, Head, NewDelivery, Skipped, StoreKey, Work};
 
@@ -79,11 +79,8 @@ pub fn plan(
         received_at: stamp.now,
         route_errors: Vec::new(),
     };
-    let result = body.value();
-    let previous = match head.and_then(|head| head.payload.as_ref()) {
-        Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
-        _ => Value::Null,
-    };
+    let result = Payload::new(|| body.value());
+    let previous = previous(rules, head.and_then(|head| head.payload.as_ref()));
     let decision = rules.routes.decide(&event, &result, &previous);
     event.route_errors = decision.errors;
     let mut to = decision.to;
@@ -121,11 +118,9 @@ pub fn replan(
     (payload, previous): (&Bytes, Option<&Bytes>),
     now: Timestamp,
 ) -> Result<Vec<NewDelivery>, Malformed> {
-    let result = Body::parse(payload)?.value();
-    let previous = match previous {
-        Some(payload) if rules.routes.reads_previous() => Body::parse(payload)?.value(),
-        _ => Value::Null,
-    };
+    let body = Body::parse(payload)?;
+    let result = Payload::new(|| body.value());
+    let previous = self::previous(rules, previous);
     let chosen = rules
         .routes
         .decide(event, &result, &previous)
@@ -185,7 +180,7 @@ fn taken_up(
     rules: &Rules,
     skipped: &[Skipped],
     chosen: &[Chosen],
-    (event, result, previous): (&Event, &Value, &Value),
+    (event, result, previous): (&Event, &Payload<'_>, &Payload<'_>),
 ) -> Vec<Chosen> {
     let wanted = |one: &&Skipped| {
         let new = chosen
@@ -211,7 +206,21 @@ fn taken_up(
     skipped.iter().filter(wanted).map(chosen).collect()
 }
 
-fn delivery(rules: &Rules, chosen: Chosen, result: &Value, now: Timestamp) -> Option<NewDelivery> {
+/// The payload of the revision before. It was read when it was accepted.
+fn previous<'a>(rules: &Rules, payload: Option<&'a Bytes>) -> Payload<'a> {
+    let payload = payload.filter(|_| rules.routes.reads_previous());
+    Payload::new(move || {
+        let body = payload.and_then(|payload| Body::parse(payload).ok());
+        body.map_or(Value::Null, |body| body.value())
+    })
+}
+
+fn delivery(
+    rules: &Rules,
+    chosen: Chosen,
+    result: &Payload<'_>,
+    now: Timestamp,
+) -> Option<NewDelivery> {
     let destination = rules.destinations.get(&chosen.destination)?;
     let missing = destination.required(result).err();
     let settle = destination.settings().settle;

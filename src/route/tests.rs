@@ -41,7 +41,7 @@ fn when(text: &str) -> Expression {
 
 fn outcome(route: Route, event: &Event, result: &Value) -> Outcome {
     let routes = Routes::new(vec![route]);
-    let mut trace = routes.trace(event, result, &Value::Null);
+    let mut trace = routes.trace(event, &result.clone().into(), &Value::Null.into());
     trace.pop().expect("one route").1
 }
 
@@ -119,15 +119,15 @@ fn an_expression_that_fails_is_no_match_and_is_told() {
     let routes = Routes::new(vec![high, route("all", &["y"])]);
     let decision = routes.decide(
         &event("interview.submitted", 1, &[]),
-        &json!({}),
-        &Value::Null,
+        &json!({}).into(),
+        &Value::Null.into(),
     );
     assert_eq!(decision.to.len(), 1);
     assert_eq!(decision.errors[0].route, "high");
     let decision = routes.decide(
         &event("interview.submitted", 1, &[]),
-        &json!({"ai_analysis_recruiter_score": 4}),
-        &Value::Null,
+        &json!({"ai_analysis_recruiter_score": 4}).into(),
+        &Value::Null.into(),
     );
     assert_eq!((decision.to.len(), decision.errors.len()), (2, 0));
 }
@@ -166,7 +166,11 @@ fn expressions_see_event_previous_and_the_route_s_own_with() {
 #[test]
 fn a_destination_is_reached_once_by_the_first_route_that_names_it() {
     let routes = Routes::new(vec![route("a", &["x", "y"]), route("b", &["y", "z", "x"])]);
-    let decision = routes.decide(&event("interview.failed", 1, &[]), &json!({}), &Value::Null);
+    let decision = routes.decide(
+        &event("interview.failed", 1, &[]),
+        &json!({}).into(),
+        &Value::Null.into(),
+    );
     let chosen: Vec<_> = decision
         .to
         .iter()
@@ -185,14 +189,18 @@ fn later_routes_are_not_looked_at_after_a_stop_that_matched() {
     let routes = Routes::new(vec![stop, route("rest", &["y"])]);
     let to = |event_type| {
         routes
-            .decide(&event(event_type, 1, &[]), &json!({}), &Value::Null)
+            .decide(
+                &event(event_type, 1, &[]),
+                &json!({}).into(),
+                &Value::Null.into(),
+            )
             .to
             .len()
     };
     assert_eq!(to("interview.failed"), 1);
     assert_eq!(to("interview.submitted"), 1);
     let failed = event("interview.failed", 1, &[]);
-    let trace = routes.trace(&failed, &json!({}), &Value::Null);
+    let trace = routes.trace(&failed, &json!({}).into(), &Value::Null.into());
     assert_eq!(trace[1].1, Outcome::Stopped { by: "stop".into() });
 }
 

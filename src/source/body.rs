@@ -13,6 +13,9 @@ use crate::model::FieldDigests;
 /// Arrays and objects inside one another, at most.
 pub const MAX_DEPTH: usize = 64;
 
+/// Room that is made at once for an object's members: an interview result has about as many.
+const MEMBERS: usize = 16;
+
 /// A body that was found to be JSON. It borrows the bytes.
 #[derive(Debug)]
 pub struct Body<'a> {
@@ -63,15 +66,17 @@ impl<'a> Body<'a> {
     /// decimals, of repeated keys the last.
     pub fn digests(&self, key: &[u8; 32]) -> FieldDigests {
         let mut fields = FieldDigests::default();
+        let mut spelling = Vec::with_capacity(self.text.len());
+        let mut digest = |value: &Node<'_>| canonical::digest(value, key, &mut spelling);
         let Node::Object(members) = &self.root else {
-            fields.set("", canonical::digest(&self.root, key));
+            fields.set("", digest(&self.root));
             return fields;
         };
         for (name, value) in members {
             let name = unescape(name);
             match value {
                 Node::Null => fields.clear(&name),
-                _ => fields.set(name, canonical::digest(value, key)),
+                _ => fields.set(name, digest(value)),
             }
         }
         fields
@@ -117,8 +122,13 @@ fn member<'n, 'a>(node: &'n Node<'a>, name: &str) -> Option<&'n Node<'a>> {
     members
         .iter()
         .rev()
-        .find(|(raw, _)| unescape(raw) == name)
+        .find(|(raw, _)| is_named(raw, name))
         .map(|(_, value)| value)
+}
+
+/// Whether a name stands for this text. Escaped, it would be longer.
+fn is_named(raw: &str, name: &str) -> bool {
+    *raw == *name || (raw.len() > name.len() && unescape(raw) == name)
 }
 
 fn as_text<'a>(node: &Node<'a>) -> Option<Cow<'a, str>> {
@@ -150,7 +160,7 @@ fn lenient(node: &Node<'_>) -> Value {
 
 /// The text that `raw` stands for; a lone surrogate becomes U+FFFD. `raw` has been read by a [`Reader`].
 pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
-    let Some(first) = raw.find('\\') else {
+    let Some(first) = memchr::memchr(b'\\', raw.as_bytes()) else {
         return Cow::Borrowed(raw);
     };
     let (plain, mut rest) = raw.split_at(first);
@@ -223,7 +233,7 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Node<'a>, Malformed> {
         self.open(depth)?;
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(if depth == 1 { MEMBERS } else { 0 });
         if self.took(b'}') {
             return Ok(Node::Object(members));
         }
@@ -272,6 +282,7 @@ impl<'a> Reader<'a> {
         self.need(b'"')?;
         let start = self.at;
         loop {
+            self.plain()?;
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -281,10 +292,23 @@ impl<'a> Reader<'a> {
                         .ok_or_else(|| self.malformed());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(0x20..) => self.at += 1,
                 _ => return Err(self.malformed()),
             }
         }
+    }
+
+    /// Goes to the next quote or escape in a string, which is most of the work of reading a body.
+    fn plain(&mut self) -> Result<(), Malformed> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let length = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let plain = rest.get(..length).unwrap_or_default();
+        if plain.iter().any(|byte| *byte < 0x20) {
+            let control = plain.iter().position(|byte| *byte < 0x20);
+            self.at += control.unwrap_or(length);
+            return Err(self.malformed());
+        }
+        self.at += length;
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), Malformed> {

@@ -1,14 +1,15 @@
 //! One spelling for equal JSON values, and its keyed digest.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::body::{Node, unescape};
 
-/// Keyed BLAKE3 of the value's one spelling, 16 bytes of it.
-pub(super) fn digest(node: &Node<'_>, key: &[u8; 32]) -> [u8; 16] {
-    let mut spelling = Vec::new();
-    spell(node, &mut spelling);
-    let hash = blake3::keyed_hash(key, &spelling);
+/// Keyed BLAKE3 of the value's one spelling, 16 bytes of it. `room` is where it is spelled.
+pub(super) fn digest(node: &Node<'_>, key: &[u8; 32], room: &mut Vec<u8>) -> [u8; 16] {
+    room.clear();
+    spell(node, room);
+    let hash = blake3::keyed_hash(key, room);
     let (half, _) = hash
         .as_bytes()
         .split_first_chunk()
@@ -53,12 +54,12 @@ fn spell(node: &Node<'_>, out: &mut Vec<u8>) {
 
 /// A text that holds a lone surrogate is spelled as written, or all such texts would look alike.
 fn spell_text(raw: &str, out: &mut Vec<u8>) {
-    let text = unescape(raw);
-    if text.contains(char::REPLACEMENT_CHARACTER) && raw.contains('\\') {
-        out.push(b'\\');
-        sized(raw.as_bytes(), out);
-    } else {
-        sized(text.as_bytes(), out);
+    match unescape(raw) {
+        Cow::Owned(text) if text.contains(char::REPLACEMENT_CHARACTER) => {
+            out.push(b'\\');
+            sized(raw.as_bytes(), out);
+        }
+        text => sized(text.as_bytes(), out),
     }
 }
 

@@ -1,16 +1,19 @@
 //! Start, stop, reload and what a relay refuses.
 
 use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
 use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport as _};
 use rcgen::{CertificateParams, KeyPair};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::process::{Folder, PATIENCE, Process, get, request};
+use crate::process::{Folder, PATIENCE, Process, get, relay, request};
 use crate::receiver::Receiver;
 
 /// Only a signal or the API makes it read its files again.
@@ -110,6 +113,38 @@ async fn what_was_under_way_at_a_kill_is_sent_again_under_the_same_id() {
     let arrived = receiver.arrived();
     assert_eq!(arrived[0], arrived[1]);
     drop(process);
+}
+
+/// A log that nobody reads fills its pipe, and then whoever writes to it stands still.
+#[tokio::test]
+async fn a_log_that_is_not_read_holds_nothing_up() {
+    const EVENTS: usize = 500;
+    let receiver = Receiver::failing(0);
+    let folder = Folder::new(&configuration(receiver.listen().await, ""));
+    let mut child = relay(folder.path())
+        .args(["serve", "--override", "server.listen=127.0.0.1:0"])
+        .args(["--override", "admin.listen=127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = log.find_map(|line| {
+        let said: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        (said["message"] == "relay is ready").then_some(said)
+    });
+    let ingress = ready.unwrap()["ingress"].as_str().unwrap().to_owned();
+    let url = format!("http://{ingress}/hooks/jobmojito");
+    let network = NetworkTransport::default();
+    for subject in 0..EVENTS {
+        let answer = request(&network, Method::POST, &url, body(subject, 1)).await;
+        assert_eq!(answer.unwrap().status, 202, "event {subject}");
+    }
+    let accepted = log
+        .map(Result::unwrap)
+        .filter(|line| line.contains("event accepted"));
+    assert_eq!(accepted.take(EVENTS).count(), EVENTS, "nothing was dropped");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,12 +329,12 @@ async fn the_api_reloads_and_says_what_is_wrong() {
     let ask = || request(&network, Method::POST, &url, Bytes::new());
     let answer = ask().await.unwrap();
     assert_eq!(answer.status, 200);
-    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(told["config"]["generation"], 2);
     folder.write("relay.toml", "[serverr]\n");
     let answer = ask().await.unwrap();
     assert_eq!(answer.status, 422);
-    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
     let detail = told["detail"].as_str().unwrap();
     assert!(
         detail.contains("relay.toml:1: serverr: unknown key"),

@@ -19,6 +19,7 @@ use crate::destination::{Destination, Revisions, Token, Unsendable};
 use crate::dispatch::{Terms, request};
 use crate::intake::{Arrival, Plan, Stamp, plan, work};
 use crate::model::{DeliveryId, Event, EventId, FieldDigests, Kept, Secret, Subject};
+use crate::route::Payload;
 use crate::source::{Body, Malformed, Source};
 use crate::store::{Head, NewDelivery, StoreKey};
 use crate::transport::Outgoing;
@@ -75,8 +76,8 @@ pub(super) struct Facts<'a> {
     payload: Bytes,
     kept: Option<Kept>,
     pub(super) event: Arc<Event>,
-    pub(super) result: Value,
-    pub(super) previous: Value,
+    pub(super) result: Payload<'static>,
+    pub(super) previous: Payload<'static>,
     /// None for a body that equals the revision before: it goes nowhere.
     pub(super) deliveries: Option<Vec<NewDelivery>>,
 }
@@ -114,8 +115,8 @@ pub(super) fn facts<'a>(
         payload: stored.0,
         kept: stored.1,
         event,
-        result: body.value(),
-        previous: previous.transpose()?.unwrap_or(Value::Null),
+        result: body.value().into(),
+        previous: previous.transpose()?.unwrap_or(Value::Null).into(),
         deliveries,
     })
 }

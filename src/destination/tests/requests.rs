@@ -159,7 +159,7 @@ fn a_required_field_that_is_null_skips() {
         Unsendable::Skipped { field }
     );
     assert_eq!(
-        destination.required(&json!([])),
+        destination.required(&&json!([])),
         Err("result.id".to_owned())
     );
     assert!(Case::sample("submitted-rich").render(&destination).is_ok());

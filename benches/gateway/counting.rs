@@ -1,0 +1,109 @@
+//! What one event costs in instructions and in syncs of the disk: counts and not times, so that a busy machine
+//! changes nothing. The ceilings catch the copy, the parse or the query that somebody adds to every event's path.
+//!
+//! callgrind counts the real relay while it takes so many events, and again while it takes more: the difference
+//! is what those cost, without start and end.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::load::{Until, post};
+use super::relay::{Relay, folder, rules};
+use super::report::Report;
+use super::sink::Sink;
+
+/// A tenth above what was measured (docs/performance.md), for the build that cargo tests and for the one that is released.
+const CEILINGS: [(&str, f64); 2] = if cfg!(debug_assertions) {
+    [("accepted", 2e9), ("accepted and delivered", 2e9)]
+} else {
+    [("accepted", 1e9), ("accepted and delivered", 1e9)]
+};
+const FEW: u64 = 100;
+const MANY: u64 = 400;
+/// A commit is one sync; now and then the log is written back to the file, which is two more.
+const SYNCS: std::ops::RangeInclusive<f64> = 1.0..=1.2;
+
+pub(crate) async fn measure(report: &mut Report) {
+    if !has("valgrind") || !has("strace") {
+        report.nothing(
+            "instructions per event: valgrind and strace are needed, of which one is not here",
+        );
+        return;
+    }
+    for (what, ceiling) in CEILINGS {
+        let (few, many) = (
+            instructions(what, FEW).await,
+            instructions(what, MANY).await,
+        );
+        let each = (many - few) / (MANY - FEW) as f64;
+        report.add(&format!("instructions per event {what}"), "", 'b', each);
+        assert!(
+            each <= ceiling,
+            "an event {what} costs {each:.0} instructions, and may cost {ceiling:.0}: what was added to its path?"
+        );
+    }
+    let syncs = syncs(MANY).await / MANY as f64;
+    report.add("syncs per event accepted, one at a time", "", 'b', syncs);
+    assert!(
+        SYNCS.contains(&syncs),
+        "{syncs} syncs per event: each is to be on disk, and none twice"
+    );
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// Instructions of a whole relay that takes so many events over one connection.
+async fn instructions(what: &str, events: u64) -> f64 {
+    let folder = folder();
+    let under = [
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=counted",
+    ];
+    work(folder.path(), &under, what.ends_with("delivered"), events).await;
+    let counted = std::fs::read_to_string(folder.path().join("counted")).unwrap();
+    let total = counted
+        .lines()
+        .find_map(|line| line.strip_prefix("totals: "));
+    total.unwrap().trim().parse().unwrap()
+}
+
+/// Syncs of the disk while a relay takes so many events over one connection, less those of its start and end.
+async fn syncs(events: u64) -> f64 {
+    let mut counts = Vec::new();
+    for events in [0, events] {
+        let folder = folder();
+        let under = [
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=fsync,fdatasync",
+            "-o",
+            "counted",
+        ];
+        work(folder.path(), &under, false, events).await;
+        let counted = std::fs::read_to_string(folder.path().join("counted")).unwrap();
+        let begun = counted.lines().filter(|line| line.contains("sync("));
+        counts.push(begun.count() as f64);
+    }
+    counts[1] - counts[0]
+}
+
+async fn work(folder: &Path, under: &[&str], delivers: bool, events: u64) {
+    let sink = Sink::start().await;
+    let paused = if delivers { "" } else { "paused = true" };
+    let keys = format!("url = \"http://{}/in\"\n{paused}", sink.address);
+    let destinations = if delivers { 1 } else { 2 };
+    let relay = Relay::start_under(under, folder, &rules(destinations, &keys));
+    let next = Arc::new(AtomicU64::new(0));
+    post(relay.ingress, 1, Until::Count(events), &next).await;
+    if delivers {
+        relay.drained().await;
+    }
+    relay.stop();
+}
