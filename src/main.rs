@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// An event is some hundred allocations, most of them SQLite's and short-lived: see docs/performance.md.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     mojito_relay::cli::main()
 }

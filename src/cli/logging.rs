@@ -26,7 +26,6 @@ struct Lines {
 }
 
 /// From now on whatever is logged is written, and the rest of it when the answer is dropped.
-#[must_use]
 pub(super) fn start(settings: LogSettings) -> WorkerGuard {
     let dropped = Arc::new(OnceLock::new());
     let lines = Lines {

@@ -1,6 +1,8 @@
 //! Judges an answer: accepted, retry, rejected or blocked, with words for the operator. It decides
 //! nothing about when to try again.
 
+use std::cell::LazyCell;
+use std::ops::Deref;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -166,7 +168,8 @@ impl Rules {
         let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let is_json = json.is_some();
         let json = json.unwrap_or(Value::Null);
-        let scope = self.scope(answer, &json);
+        // Most destinations have no rules, and then nothing is made for them to see.
+        let scope = LazyCell::new(|| self.scope(answer, &json));
         let mut ruling = self.rule(answer, &scope, action);
         let said = words::said(answer, &json);
         if !is_json && answer.complete && !ruling.doubts.is_empty() {
@@ -209,7 +212,7 @@ impl Rules {
         }
     }
 
-    fn rule(&self, answer: &Answer, scope: &Scope, action: Action) -> Ruling {
+    fn rule(&self, answer: &Answer, scope: &impl Deref<Target = Scope>, action: Action) -> Ruling {
         let success = answer.status.is_success();
         // That a rule cannot see an incomplete body is no news beside the body being incomplete.
         let doubtful = success && answer.complete;
@@ -301,7 +304,10 @@ impl Rules {
     }
 }
 
-fn holds(rule: Option<&Expression>, scope: &Scope) -> Option<Result<bool, String>> {
+fn holds(
+    rule: Option<&Expression>,
+    scope: &impl Deref<Target = Scope>,
+) -> Option<Result<bool, String>> {
     rule.map(|rule| rule.test(scope))
 }
 

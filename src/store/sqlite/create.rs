@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::accept::{self, MOST_DELIVERIES, Place};
+use super::accept::MOST_DELIVERIES;
 use super::acts::{late, unsendable};
 use super::batch::Batch;
+use super::fan_out::{self, Place};
 use super::fault::Fault;
 use super::settle::{Row, newer_delivery};
 use crate::model::{EventId, Name, Refusal, State};
@@ -143,7 +144,12 @@ fn write(
         ..delivery.clone()
     };
     let mut accepted = Accepted::default();
-    accept::write_delivery(batch, &event.place, (number, &delivery), &mut accepted)?;
+    fan_out::write(
+        batch,
+        &event.place,
+        [(number, &delivery)].into_iter(),
+        &mut accepted,
+    )?;
     acts.superseded.append(&mut accepted.superseded);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod create;
 mod deliveries;
 mod erase;
 mod events;
+mod fan_out;
 mod fault;
 mod file;
 mod jobs;

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::accept::superseded_by;
 use super::batch::Batch;
+use super::fan_out::superseded_by;
 use super::fault::Fault;
 use super::rows;
 use crate::model::{Attempt, Budget, DeliveryId, EXCERPT_BYTES, State};

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::paging::Search;
 use super::{
-    SqliteOptions, SqliteStore, accept, deliveries, events, kept, lanes, sealed, senders, settle,
+    SqliteOptions, SqliteStore, deliveries, events, fan_out, kept, lanes, sealed, senders, settle,
     subjects, sweep, work,
 };
 use crate::clock::ManualClock;
@@ -62,15 +62,15 @@ fn every_question_of_the_hot_paths_is_answered_by_an_index() {
     };
     check(subjects::FIND, "subject_hash (hash=?)");
     check(
-        accept::WAITS_ALREADY,
+        fan_out::WAITS_ALREADY,
         "delivery_subject (subject=? AND destination=?)",
     );
     check(
-        accept::WAITING_OF_SUBJECT,
+        fan_out::WAITING_OF_SUBJECT,
         "delivery_subject (subject=? AND destination=?)",
     );
     check(
-        accept::SKIPPED_OF_SUBJECT,
+        fan_out::SKIPPED_OF_SUBJECT,
         "delivery_skipped (subject=? AND destination=?)",
     );
     check(subjects::SKIPPED, "delivery_skipped (subject=?)");
