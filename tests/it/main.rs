@@ -9,6 +9,7 @@
 )]
 
 mod accept;
+mod addresses;
 mod admin;
 mod alerts;
 mod architecture;
