@@ -23,6 +23,7 @@ mod documents;
 mod erase;
 mod explain;
 mod explain_is_production;
+mod guesses;
 mod harness;
 mod hostile;
 mod jobs;
