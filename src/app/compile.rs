@@ -9,6 +9,7 @@ use url::Url;
 use crate::config::{Config, Finding, Inputs, Loaded, Locator, OwnPreset};
 use crate::destination::{Destination, Fault, Read, Settings};
 use crate::dispatch::{LaneSettings, LaneSpec, RouteValues};
+use crate::http::Certificates;
 use crate::intake::{Rules, UsesAll};
 use crate::model::Name;
 use crate::route::Routes;
@@ -61,6 +62,10 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
     let mut findings: Vec<Finding> = own_presets.into_iter().flat_map(faults_of).collect();
     let written = std::mem::take(&mut config.destinations);
     let lanes = lanes(written, look_at_files, &locator, &mut findings);
+    let tls = config.server.tls.clone().filter(|_| look_at_files);
+    if let Some(Err(error)) = tls.map(Certificates::load) {
+        findings.push(locator.error("server.tls", error.to_string()));
+    }
     if !findings.is_empty() {
         without_repeats(&mut findings);
         findings.extend(warnings);

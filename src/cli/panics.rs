@@ -12,8 +12,10 @@ pub(super) fn be_discreet() {
         let told = told(info);
         // With RUST_BACKTRACE; it names functions, no values.
         let trace = Backtrace::capture();
-        let captured = trace.status() == BacktraceStatus::Captured;
-        let backtrace = captured.then(|| trace.to_string()).unwrap_or_default();
+        let backtrace = match trace.status() {
+            BacktraceStatus::Captured => trace.to_string(),
+            _ => String::new(),
+        };
         if tracing::dispatcher::has_been_set() {
             tracing::error!(backtrace, "{told}");
         } else {

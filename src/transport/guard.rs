@@ -190,3 +190,38 @@ fn is_localhost(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     last.eq_ignore_ascii_case("localhost")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Inside;
+
+    #[async_trait]
+    impl Names for Inside {
+        async fn look_up(&self, _name: &str) -> std::io::Result<Vec<IpAddr>> {
+            Ok(vec![IpAddr::from([10, 0, 0, 5])])
+        }
+    }
+
+    async fn resolves(guard: &Arc<Guard>, name: &str) -> bool {
+        let name: Name = name.parse().expect("a name");
+        Guarded(guard.clone()).resolve(name).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_of_the_environment_only_names_of_requests_are_judged() {
+        let connection = Connection {
+            proxy: Proxy::Environment,
+            ..Connection::default()
+        };
+        let guard = Arc::new(Guard::new(&connection, Arc::new(Inside)));
+        let url = Url::parse("http://app.internal/in").expect("a URL");
+        guard.admit(&url).expect("a name");
+        // Where NO_PROXY has the app, its name is looked up here.
+        assert!(!resolves(&guard, "app.internal").await);
+        assert!(resolves(&guard, "proxy.internal").await);
+        let direct = Arc::new(Guard::new(&Connection::default(), Arc::new(Inside)));
+        assert!(!resolves(&direct, "whatever.internal").await);
+    }
+}

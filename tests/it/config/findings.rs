@@ -113,7 +113,7 @@ fn wrong_types() {
       hint: write a number such as 8, without quotes
     relay.toml:8: destinations.ats.paused: expected true or false, found "yes"
       hint: write true or false, without quotes
-    relay.toml:9: destinations.ats.require: expected a list, found "result.id"
+    relay.toml:9: destinations.ats.require: expected a list, found text
       hint: write ["…"]
     relay.toml:10: destinations.ats.retry: expected a table, found 5
       hint: write { … }, or a block that starts with [destinations.ats.retry]
