@@ -1,8 +1,9 @@
-//! What strangers do in numbers is counted, and does not fill the log.
+//! What strangers meet: no admin port without a token, and no log that they could fill.
 
 use http::Method;
 use mojito_relay::transport::NetworkTransport;
 
+use crate::cli::run;
 use crate::process::{Folder, Process, request};
 
 const TOML: &str = "[admin]\ntoken = { file = \"token\" }\n[sources.jobmojito]\n\
@@ -42,4 +43,17 @@ async fn refused_requests_are_all_counted_and_ten_a_minute_are_logged() {
         // Two minutes' worth, where one ends on the way.
         assert!((10..=20).contains(&lines), "{lines} of {said}: {log}");
     }
+}
+
+#[test]
+fn without_a_token_the_admin_port_does_not_leave_loopback() {
+    let folder = Folder::new(&TOML.replacen("token = { file = \"token\" }\n", "", 1));
+    folder.write("token", "a-token-of-its-own");
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let admin = format!("admin.listen={listen}");
+        let (code, text) = run(folder.path(), &["serve", "--override", &admin]);
+        assert_eq!(code, 78, "{listen}: {text}");
+        assert!(text.contains("there is no admin.token"), "{listen}: {text}");
+    }
+    assert!(!folder.file("data").exists(), "nothing was begun");
 }
