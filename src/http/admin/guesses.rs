@@ -10,7 +10,7 @@ use crate::limiter::Limiters;
 use crate::model::Rate;
 
 /// At once, and as many again in each period.
-const WRONG: NonZeroU32 = NonZeroU32::new(10).expect("it is not 0");
+const WRONG: NonZeroU32 = NonZeroU32::new(60).expect("it is not 0");
 const PERIOD: Duration = Duration::from_mins(1);
 /// So many addresses are remembered; those beyond share one limit.
 const ADDRESSES: usize = 4096;
@@ -53,10 +53,10 @@ mod tests {
     fn a_network_of_ipv6_is_one_stranger_and_an_ipv4_address_is_one() {
         let guesses = Guesses::new(Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)));
         let wrong = |peer: String| guesses.wrong(peer.parse().expect("an address")).is_ok();
-        assert!((0..10).all(|n| wrong(format!("2001:db8::{n:x}"))));
+        assert!((0..60).all(|n| wrong(format!("2001:db8::{n:x}"))));
         assert!(!wrong("2001:db8::ffff".to_owned()));
         assert!(wrong("2001:db8:0:1::1".to_owned()));
-        assert!((0..10).all(|_| wrong("203.0.113.1".to_owned())));
+        assert!((0..60).all(|_| wrong("203.0.113.1".to_owned())));
         assert!(!wrong("203.0.113.1".to_owned()) && wrong("203.0.113.2".to_owned()));
     }
 }
