@@ -82,10 +82,15 @@ impl Inward {
             "relay_expression_errors_total",
             "Events for which a route's `when` failed",
         );
+        let turned_away = counter(r, turned_away, &["status"]);
+        // From 0 on, so that the first one is a change.
+        for status in ["401", "403", "429"] {
+            turned_away.with_label_values(&[status]);
+        }
         Self {
             events: counter(r, events, &["source", "type", "outcome"]),
             refusals: counter(r, refusals, &["source", "status"]),
-            turned_away: counter(r, turned_away, &["status"]),
+            turned_away,
             accept_duration: histogram(r, accept, FAST),
             secret_uses: counter(r, secrets, &["source", "position"]),
             expression_errors: counter(r, expressions, &["route"]),
