@@ -7,7 +7,7 @@ mod world;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -345,35 +345,51 @@ fn files(folder: &Path, below: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What follows the relay's news, printed into a file of its own folder.
-fn tail(run: &Run, printed: &Path, json: bool) -> std::process::Child {
-    let out = std::fs::File::create(printed).unwrap();
-    let mut command = relay(run.folder.path());
-    command.envs(run.environment.iter().map(|(name, value)| (name, value)));
-    command.args(["tail", "--admin", &format!("http://{}", run.process.admin)]);
-    command.args(json.then_some("--json"));
-    command.stdout(out).stderr(Stdio::null()).spawn().unwrap()
+/// Follows the relay's news into a file; it is killed when it is dropped.
+struct Tail {
+    child: Child,
+    printed: PathBuf,
+}
+
+impl Tail {
+    fn start(run: &Run, printed: PathBuf, json: bool) -> Self {
+        let out = std::fs::File::create(&printed).unwrap();
+        let mut command = relay(run.folder.path());
+        command.envs(run.environment.iter().map(|(name, value)| (name, value)));
+        command.args(["tail", "--admin", &format!("http://{}", run.process.admin)]);
+        command.args(json.then_some("--json"));
+        let child = command.stdout(out).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, printed }
+    }
+
+    fn heard(mut self) -> Vec<u8> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::read(&self.printed).unwrap()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_comes_out_anywhere_and_nothing_of_a_person_but_where_it_is_asked_for() {
     let (mut run, address) = Run::start().await;
     let aside = tempfile::TempDir::new().unwrap();
-    let printed = ["words", "json"].map(|name| aside.path().join(name));
-    let mut tails = [
-        tail(&run, &printed[0], false),
-        tail(&run, &printed[1], true),
-    ];
+    let tails = [("words", false), ("json", true)];
+    let tails = tails.map(|(name, json)| Tail::start(&run, aside.path().join(name), json));
     run.senders().await;
     tokio::time::timeout(PATIENCE, run.all_happened())
         .await
         .unwrap();
     run.questions().await;
     run.mistakes(&world::configuration(address)).await;
-    for (tail, printed) in tails.iter_mut().zip(&printed) {
-        tail.kill().unwrap();
-        tail.wait().unwrap();
-        let heard = std::fs::read(printed).unwrap();
+    for tail in tails {
+        let heard = tail.heard();
         assert!(!heard.is_empty(), "the tail printed nothing");
         run.keep("relay tail", heard, May::Ids);
     }
