@@ -1,7 +1,9 @@
 //! Rate limits: governor's GCRA on the clock that everything else follows.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use governor::clock::Clock as GovernorClock;
@@ -69,6 +71,47 @@ impl Limiter {
     }
 }
 
+/// A limit for each of many strangers, of whom only so many are remembered.
+pub struct Limiters<K> {
+    rate: Rate,
+    most: usize,
+    clock: Arc<dyn Clock>,
+    /// With the time of each one's last slot, taken or not.
+    each: Mutex<HashMap<K, (Limiter, Duration)>>,
+    /// Shared by all others while there are too many.
+    others: Limiter,
+}
+
+impl<K: Eq + Hash> Limiters<K> {
+    /// `rate` as for what comes in, for each of `most` keys.
+    pub fn incoming(rate: Rate, most: usize, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            rate,
+            most,
+            others: Limiter::incoming(rate, clock.clone()),
+            clock,
+            each: Mutex::default(),
+        }
+    }
+
+    /// Takes a slot of `key`, or tells how long it is until the next one.
+    pub fn take(&self, key: K) -> Result<(), Duration> {
+        let now = self.clock.monotonic();
+        let mut each = self.each.lock().expect("nothing panics in here");
+        if each.len() >= self.most && !each.contains_key(&key) {
+            // After a period all slots are there again: one that is forgotten would be new with as many.
+            each.retain(|_, (_, last)| now.saturating_sub(*last) < self.rate.period);
+            if each.len() >= self.most {
+                return self.others.take();
+            }
+        }
+        let fresh = || (Limiter::incoming(self.rate, self.clock.clone()), now);
+        let (limiter, last) = each.entry(key).or_insert_with(fresh);
+        *last = now;
+        limiter.take()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -124,6 +167,30 @@ mod tests {
         assert!(
             wait > Duration::from_millis(330) && wait < Duration::from_millis(340),
             "{wait:?}"
+        );
+    }
+
+    #[test]
+    fn each_of_many_has_a_limit_of_its_own_and_memory_has_an_end() {
+        let clock = clock();
+        let limiters = Limiters::incoming(rate("2/min"), 3, clock.clone());
+        for key in 0..3 {
+            assert_eq!((limiters.take(key), limiters.take(key)), (Ok(()), Ok(())));
+            assert!(limiters.take(key).is_err(), "the third of {key}");
+        }
+        // Whoever comes now shares what is left for strangers.
+        assert_eq!((limiters.take(10), limiters.take(11)), (Ok(()), Ok(())));
+        assert!((12..1000).all(|key| limiters.take(key).is_err()));
+        assert_eq!(limiters.each.lock().unwrap().len(), 3);
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(limiters.take(0), Ok(()), "half a minute is one slot");
+        clock.advance(Duration::from_secs(30));
+        assert_eq!((limiters.take(13), limiters.take(13)), (Ok(()), Ok(())));
+        let kept = limiters.each.lock().unwrap();
+        assert_eq!(
+            kept.len(),
+            2,
+            "0 was there half a minute ago, the others are forgotten"
         );
     }
 

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::config::{Config, Finding, Inputs, Loaded, Locator, OwnPreset};
 use crate::destination::{Destination, Fault, Read, Settings};
 use crate::dispatch::{LaneSettings, LaneSpec, RouteValues};
+use crate::http::Certificates;
 use crate::intake::{Rules, UsesAll};
 use crate::model::Name;
 use crate::route::Routes;
-use crate::transport::NetworkTransport;
+use crate::transport::{NetworkTransport, judge_literal};
 
 /// What templates say of an alert.
 const ALERT_FIELD: [&str; 2] = ["event", "alert"];
@@ -59,6 +62,10 @@ pub fn compile(loaded: Loaded, look_at_files: bool) -> Result<Ready, Vec<Finding
     let mut findings: Vec<Finding> = own_presets.into_iter().flat_map(faults_of).collect();
     let written = std::mem::take(&mut config.destinations);
     let lanes = lanes(written, look_at_files, &locator, &mut findings);
+    let tls = config.server.tls.clone().filter(|_| look_at_files);
+    if let Some(Err(error)) = tls.map(Certificates::load) {
+        findings.push(locator.error("server.tls", error.to_string()));
+    }
     if !findings.is_empty() {
         without_repeats(&mut findings);
         findings.extend(warnings);
@@ -122,6 +129,7 @@ fn lanes(
         }
         match Destination::compile(written.clone()) {
             Ok(destination) => {
+                findings.extend(misplaced(&destination, locator));
                 lanes.push(LaneSpec {
                     destination: Arc::new(destination),
                     settings,
@@ -135,6 +143,32 @@ fn lanes(
         }
     }
     lanes
+}
+
+/// Addresses, written into URLs, that nothing is sent to. What names lead to is seen when something is sent.
+fn misplaced(destination: &Destination, locator: &Locator) -> Vec<Finding> {
+    let settings = destination.settings();
+    let own = Url::parse(&destination.origin()).ok();
+    let token = destination.oauth2().map(|client| client.token_url.clone());
+    let base = if settings.in_create {
+        "base_url"
+    } else {
+        "url"
+    };
+    let urls = [(base, own), ("auth.oauth2.token_url", token)];
+    let urls = urls
+        .iter()
+        .filter_map(|(key, url)| Some((*key, url.as_ref()?.host()?)));
+    let judged = urls.filter_map(|(key, host)| {
+        let allow_private = settings.connection.allow_private;
+        Some((key, judge_literal(&host, allow_private).err()?))
+    });
+    judged
+        .map(|(key, refused)| {
+            let finding = locator.error(&key_of(settings, key), refused.problem);
+            finding.hint(refused.advice)
+        })
+        .collect()
 }
 
 /// Destinations of `alerts.to` that could not say what an alert is.

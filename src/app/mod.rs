@@ -50,7 +50,7 @@ use crate::model::{Name, plus};
 use crate::store::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
-use crate::transport::{NetworkTransport, Transport};
+use crate::transport::{Names, NetworkTransport, SystemNames, Transport};
 use crate::upkeep::{Alerts, Told};
 use wires::Wires;
 
@@ -171,6 +171,11 @@ pub fn telemetry(ready: &Ready) -> Result<Arc<Telemetry>, StartError> {
 /// The real network.
 pub fn network() -> Arc<NetworkTransport> {
     Arc::new(NetworkTransport::default())
+}
+
+/// What this machine knows of where hosts are.
+pub fn names() -> Arc<dyn Names> {
+    Arc::new(SystemNames)
 }
 
 /// Opens a listening socket.

@@ -12,7 +12,7 @@ use super::Ready;
 use crate::config::StoreUrl;
 use crate::destination::Destination;
 use crate::store::sqlite::{Place, look};
-use crate::transport::{Connection, Reached, Transport, probe};
+use crate::transport::{Connection, Names, Reached, Transport, probe};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,14 +26,18 @@ pub struct Look {
     pub words: String,
 }
 
-/// Looks at everything that a configuration needs from the outside.
-pub async fn look_online(ready: &Ready, network: &dyn Transport) -> Vec<Look> {
+/// Looks at everything that a configuration needs from the outside. `names` knows where hosts are.
+pub async fn look_online(
+    ready: &Ready,
+    network: &dyn Transport,
+    names: &Arc<dyn Names>,
+) -> Vec<Look> {
     let mut destinations: Vec<&Arc<Destination>> =
         ready.compiled.rules.destinations.values().collect();
     destinations.sort_by(|a, b| a.name().cmp(b.name()));
     let mut looks = vec![store(&ready.config.store.url)];
     let hosts = hosts(&destinations);
-    looks.extend(join_all(hosts.iter().map(Host::look)).await);
+    looks.extend(join_all(hosts.iter().map(|host| host.look(names))).await);
     let asked = destinations.iter().filter_map(|one| identity(one, network));
     looks.extend(join_all(asked).await);
     looks
@@ -100,8 +104,8 @@ fn hosts(destinations: &[&Arc<Destination>]) -> Vec<Host> {
 }
 
 impl Host {
-    async fn look(&self) -> Look {
-        let reached = probe(&self.url, &self.connection).await;
+    async fn look(&self, names: &Arc<dyn Names>) -> Look {
+        let reached = probe(&self.url, &self.connection, names).await;
         let port = self.url.port_or_known_default().unwrap_or_default();
         Look {
             what: format!("{}:{port}", self.url.host_str().unwrap_or_default()),

@@ -17,7 +17,7 @@ use crate::config::{Config, Inputs};
 use crate::dispatch::{Bench, Handle, Tokens};
 use crate::doorbell::Doorbell;
 use crate::http::Certificates;
-use crate::http::admin::{Admin, InForce, Streams};
+use crate::http::admin::{Admin, Guesses, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
 use crate::model::{Mint, Name};
 use crate::store::Keep;
@@ -78,6 +78,7 @@ impl Wires {
             jobs,
             streams,
             senders: self.senders.clone(),
+            guesses: Guesses::new(parts.clock.clone()),
         }
     }
 

@@ -118,7 +118,7 @@ impl Checked {
             done,
             tests_passed: rehearsal.passed,
             online: if online {
-                app::look_online(ready, &*app::network()).await
+                app::look_online(ready, &*app::network(), &app::names()).await
             } else {
                 Vec::new()
             },

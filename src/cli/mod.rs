@@ -14,6 +14,7 @@ mod jobs;
 mod lists;
 mod logging;
 mod many;
+mod panics;
 mod presets;
 mod running;
 mod schema;
@@ -123,6 +124,7 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
+    panics::be_discreet();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

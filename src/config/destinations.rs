@@ -386,10 +386,11 @@ fn texts(table: &Table<'_>) -> Vec<(String, String)> {
 }
 
 fn connection(table: &Table<'_>) -> Option<Connection> {
-    let proxy = proxy(table);
+    let (proxy, allow_private) = (proxy(table), table.leaf("allow_private", SWITCH));
     let Some(tls) = table.table("tls", &schema::TLS) else {
         return Some(Connection {
             proxy: proxy?,
+            allow_private: allow_private?,
             ..Connection::default()
         });
     };
@@ -402,6 +403,7 @@ fn connection(table: &Table<'_>) -> Option<Connection> {
         ca,
         identity: cert.zip(key),
         proxy: proxy?,
+        allow_private: allow_private?,
     })
 }
 

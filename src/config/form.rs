@@ -142,6 +142,14 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// The same where a table or a list belongs: many hold secrets, and a text in such a place may be one.
+pub(super) fn shown_without_text(value: &Value) -> String {
+    match value {
+        Value::String(_) => "text".to_owned(),
+        other => shown(other),
+    }
+}
+
 /// The variable that someone expected to be filled in: `NAME` of `${NAME}` anywhere, or of `$NAME`
 /// as the whole text. Nothing here ever fills one in.
 pub(super) fn substitution(text: &str) -> Option<&str> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Secrets;
 use super::finding::{Finding, suggest};
-use super::form::{self, Form, shown};
+use super::form::{self, Form, shown, shown_without_text};
 use super::locate::{self, Locator, index, join};
 use super::presets::Presets;
 use super::schema::Section;
@@ -136,7 +136,7 @@ impl<'a> Reading<'a> {
     /// The table at `path`, whose keys the operator chooses.
     pub(super) fn free_table(&'a self, path: String, value: &'a Value) -> Option<Table<'a>> {
         let Some(map) = value.as_object() else {
-            let problem = format!("expected a table, found {}", shown(value));
+            let problem = format!("expected a table, found {}", shown_without_text(value));
             let hint = format!("write {{ … }}, or a block that starts with [{path}]");
             self.report(self.locator.error(&path, problem).hint(hint));
             return None;
@@ -268,7 +268,7 @@ impl<'a> Table<'a> {
         match self.value(key)? {
             Value::Array(items) => Some(items),
             other => {
-                let problem = format!("expected a list, found {}", shown(other));
+                let problem = format!("expected a list, found {}", shown_without_text(other));
                 self.error(key, problem, format!("write [{example}]"));
                 None
             }

@@ -150,8 +150,16 @@ fn fill(table: &Table<'_>, text: &str, with: Option<&Map<String, Value>>) -> Opt
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) = after.split_once("}}")?;
-        let name = name.trim().strip_prefix("with.").unwrap_or_default();
+        let tag = after.split_once("}}");
+        let own = tag.and_then(|(tag, after)| Some((tag.trim().strip_prefix("with.")?, after)));
+        let Some((name, after)) = own else {
+            table.error(
+                "base_url",
+                "only {{ with.NAME }} can be filled in: scheme, host and port never come from a payload",
+                "write \"https://api.example.com\"",
+            );
+            return None;
+        };
         let value = with
             .and_then(|with| with.get(name))
             .and_then(Value::as_str)

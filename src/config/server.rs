@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::form::{self, ADDRESS, COUNT, DURATION, NETWORK, SIZE};
 use super::reading::Table;
 use super::secret::Kind;
-use super::{encrypt, schema};
+use super::{Secrets, encrypt, schema};
 use crate::http::{AdminSettings, ServerSettings, TlsFiles};
+use crate::model::Secret;
 use crate::store::Keyring;
 
 /// `[store]`: where events are kept.
@@ -50,6 +51,9 @@ pub enum LogFormat {
     Pretty,
     Json,
 }
+
+/// From so many characters on a token is beyond guessing, if chance has made it.
+const SOUND_TOKEN: usize = 16;
 
 /// Longest deadline of a request; longer ones only tie up connections.
 const LONGEST_DEADLINE: Duration = Duration::from_mins(10);
@@ -129,6 +133,14 @@ pub(super) fn admin(table: &Table<'_>, served: Option<SocketAddr>) -> Option<Adm
             "listen",
             format!("{listen} can be reached from elsewhere, and there is no admin.token"),
             "write token = { env = \"RELAY_ADMIN_TOKEN\" } in [admin], or listen on 127.0.0.1",
+        );
+    }
+    let short = |token: &Secret| token.expose().len() < SOUND_TOKEN;
+    if table.reading.secrets == Secrets::Read && token.as_ref().is_some_and(short) {
+        table.warn(
+            "token",
+            format!("it can be guessed: it has fewer than {SOUND_TOKEN} characters"),
+            "take what `openssl rand -base64 32` prints",
         );
     }
     if served.is_some_and(|served| clash(served, listen)) {

@@ -33,6 +33,8 @@ pub struct Judgement {
     /// The whole lane is to wait, not this delivery alone: 429, or 503 with Retry-After.
     pub holds_lane: bool,
     pub receipt: Option<Receipt>,
+    /// Nothing was sent, for reasons that are the operator's to mend: that says nothing of the delivery.
+    pub not_sent: bool,
     /// It is to be sent again at once and at no charge, and will be another request then.
     pub again: Option<Again>,
     /// The start of the response body, at most 1 KiB.
@@ -125,7 +127,7 @@ impl Rules {
     /// Judges a reply, in this order, where the first that applies decides:
     ///
     /// 1. No answer came: retry; but blocked where the relay's own settings for the destination
-    ///    (a certificate file, a proxy) made sending impossible.
+    ///    (a certificate file, a proxy, where it may be) made sending impossible.
     /// 2. `blocked_when` is true: blocked, whatever the status. Then, for an update, `gone_when`: retry,
     ///    and the next attempt creates.
     /// 3. `rejected_when` is true: rejected, whatever the status. `retry_when` is true: retry.
@@ -142,13 +144,14 @@ impl Rules {
             Ok(answer) => self.judge_answer(answer, asked),
             Err(failure) => Judgement {
                 verdict: match failure.kind {
-                    FailureKind::Settings => Verdict::Blocked,
+                    FailureKind::Settings | FailureKind::Address => Verdict::Blocked,
                     FailureKind::Connect
                     | FailureKind::Tls
                     | FailureKind::Timeout
                     | FailureKind::Broken => Verdict::Retry,
                 },
                 reason: words::one_line(&failure.message, asked.scrubber),
+                not_sent: matches!(failure.kind, FailureKind::Settings | FailureKind::Address),
                 warning: None,
                 retry_after: None,
                 holds_lane: false,
@@ -203,6 +206,7 @@ impl Rules {
         Judgement {
             verdict,
             reason: reason(answer, &ruling, said.as_deref(), scrubber),
+            not_sent: false,
             warning: (!doubts.is_empty()).then(|| words::one_line(&doubts, scrubber)),
             retry_after: wait,
             holds_lane: verdict == Verdict::Retry && holding,

@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::{ApiKey, ConfigText, Oauth2, Settings};
+use crate::transport::Proxy;
 
 const MASK: &str = "•••";
 /// Shorter secrets would blot out ordinary words.
@@ -30,6 +31,9 @@ impl Scrubber {
                 add(&mut found, secret.expose().trim());
                 add_header_parts(&mut found, secret.expose());
             }
+        }
+        if let Proxy::Url(proxy) = &settings.connection.proxy {
+            add_user(&mut found, proxy.expose());
         }
         let keys = settings.key.iter().flat_map(ApiKey::forms);
         let clients = settings.oauth2.iter().flat_map(Oauth2::secrets);
@@ -120,6 +124,16 @@ fn add_url_parts(found: &mut Vec<String>, text: &str) {
     url.query_pairs()
         .for_each(|(_, value)| add_part(found, &value));
     add_part(found, url.password().unwrap_or_default());
+}
+
+/// What a proxy is sent of its URL: user and password as Basic.
+fn add_user(found: &mut Vec<String>, text: &str) {
+    let Ok(url) = Url::parse(text) else { return };
+    let plain = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    if let Some(password) = url.password().map(plain) {
+        add(found, &format!("{}:{password}", plain(url.username())));
+        add(found, &password);
+    }
 }
 
 /// `Bearer abc` is also `abc`, and `Basic dXNlcjpwYXNz` also the user and password in it.

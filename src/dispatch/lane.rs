@@ -223,6 +223,10 @@ impl Lane {
                 let outcome = self.charge(waiting, &budget, &judgement, at);
                 (outcome, self.breaker.failed(now, reason, false))
             }
+            Verdict::Blocked if judgement.not_sent => {
+                let change = self.breaker.refused(now, reason, probe);
+                (self.keep(waiting, budget, judgement.reason), change)
+            }
             Verdict::Blocked if self.breaker.took_another_since(budget.refused_at) => {
                 let reason = format!("refused twice while others were accepted: {reason}");
                 let cause = Cause::Refused;

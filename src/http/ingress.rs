@@ -186,8 +186,10 @@ impl Handler for Ingress {
             Err((source, refusal)) => {
                 let problem = Problem::from(refusal);
                 let source = source.as_deref().unwrap_or_default();
+                let status = problem.status().as_u16();
+                let now = self.clock.now();
                 self.telemetry
-                    .refused(source, problem.status().as_u16(), problem.kind());
+                    .refused(now, (source, status), problem.kind());
                 problem.into()
             }
         }

@@ -105,7 +105,8 @@ pub enum AdminProblem {
     Unprocessable {
         detail: Cow<'static, str>,
     },
-    TooManyRequests {
+    /// Too many wrong tokens came from one address.
+    TooManyGuesses {
         retry_after: Duration,
     },
     Unavailable {
@@ -271,7 +272,7 @@ impl AdminProblem {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -302,7 +303,11 @@ impl From<AdminProblem> for Problem {
             AdminProblem::NotAcceptable { kind } => plain.detail(format!(
                 "This is answered as {kind}, which `accept` leaves out."
             )),
-            AdminProblem::TooManyRequests { retry_after } => too_many(retry_after),
+            AdminProblem::TooManyGuesses { retry_after } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses")
+                    .detail("Too many wrong tokens came from this address. The right one is taken all the same.")
+                    .retry_after(retry_after)
+            }
             AdminProblem::Unavailable {
                 reason,
                 retry_after,

@@ -10,6 +10,7 @@ use prometheus::{
 pub(super) struct Inward {
     pub(super) events: IntCounterVec,
     pub(super) refusals: IntCounterVec,
+    pub(super) turned_away: IntCounterVec,
     pub(super) accept_duration: Histogram,
     pub(super) secret_uses: IntCounterVec,
     pub(super) expression_errors: IntCounterVec,
@@ -65,6 +66,10 @@ impl Inward {
             "relay_requests_refused_total",
             "Requests answered with an error",
         );
+        let turned_away = (
+            "relay_admin_requests_refused_total",
+            "Admin requests without the token, or from where none may come",
+        );
         let accept = (
             "relay_accept_duration_seconds",
             "Whole body to durable commit",
@@ -77,9 +82,15 @@ impl Inward {
             "relay_expression_errors_total",
             "Events for which a route's `when` failed",
         );
+        let turned_away = counter(r, turned_away, &["status"]);
+        // From 0 on, so that the first one is a change.
+        for status in ["401", "403", "429"] {
+            turned_away.with_label_values(&[status]);
+        }
         Self {
             events: counter(r, events, &["source", "type", "outcome"]),
             refusals: counter(r, refusals, &["source", "status"]),
+            turned_away,
             accept_duration: histogram(r, accept, FAST),
             secret_uses: counter(r, secrets, &["source", "position"]),
             expression_errors: counter(r, expressions, &["route"]),

@@ -93,6 +93,14 @@ impl Metrics {
         }
     }
 
+    /// An admin request was refused for want of the token, or for where it came from.
+    pub fn turned_away(&self, status: u16) {
+        self.inward
+            .turned_away
+            .with_label_values(&[status.to_string()])
+            .inc();
+    }
+
     /// A sender was let in by the secret at `position`, counted from 0.
     pub fn secret_used(&self, source: &str, position: usize) {
         self.inward

@@ -2,6 +2,7 @@
 //! watches. No payload, subject, candidate, URL or secret passes through here.
 
 mod families;
+mod hush;
 mod metrics;
 mod pace;
 mod traces;
@@ -10,6 +11,7 @@ pub use metrics::{LaneGauges, Metrics, SourceGauges};
 pub use pace::Pace;
 pub use traces::{Span, TRACEPARENT, TraceSettings, Traces};
 
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub struct Telemetry {
     pub traces: Traces,
     feed: broadcast::Sender<Happening>,
     paces: Mutex<pace::Buckets>,
+    hush: Mutex<hush::Hush>,
 }
 
 /// One thing that happened, as the feed tells it.
@@ -106,6 +109,7 @@ impl Telemetry {
             traces,
             feed: broadcast::channel(1024).0,
             paces: Mutex::default(),
+            hush: Mutex::default(),
         }
     }
 
@@ -147,9 +151,24 @@ impl Telemetry {
     }
 
     /// A request to `source` was refused with `status`.
-    pub fn refused(&self, source: &str, status: u16, why: &str) {
+    pub fn refused(&self, at: Timestamp, (source, status): (&str, u16), why: &str) {
         self.metrics.refused(source, status);
-        tracing::info!(source, status, why, "request refused");
+        if let Some(left_out) = self.left_out(at, source, status) {
+            tracing::info!(source, status, why, left_out, "request refused");
+        }
+    }
+
+    /// An admin request was refused with `status`, for what it has not or should not have.
+    pub fn turned_away(&self, at: Timestamp, status: u16, peer: IpAddr) {
+        self.metrics.turned_away(status);
+        if let Some(left_out) = self.left_out(at, "[admin]", status) {
+            tracing::warn!(status, %peer, left_out, "admin request refused");
+        }
+    }
+
+    fn left_out(&self, at: Timestamp, source: &str, status: u16) -> Option<u64> {
+        let mut hush = self.hush.lock().unwrap_or_else(PoisonError::into_inner);
+        hush.left_out(at, source, status)
     }
 
     /// An attempt was made and recorded.

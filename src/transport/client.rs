@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
+use super::guard::{Guard, Guarded, Names, Refused, SystemNames};
 use super::{
     Answer, Connection, Failure, FailureKind, Incoming, Outgoing, Proxy, RESPONSE_BYTES, Transport,
 };
@@ -22,9 +23,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends over the network.
 pub struct NetworkTransport {
-    clients: Mutex<HashMap<Arc<Connection>, Client>>,
+    clients: Mutex<HashMap<Arc<Connection>, Line>>,
+    names: Arc<dyn Names>,
     /// So much of an answer is read, in bytes.
     reads: usize,
+}
+
+/// What requests with equal settings go out by.
+#[derive(Clone)]
+struct Line {
+    client: Client,
+    guard: Arc<Guard>,
 }
 
 impl Default for NetworkTransport {
@@ -36,7 +45,7 @@ impl Default for NetworkTransport {
 #[async_trait]
 impl Transport for NetworkTransport {
     async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
-        let client = self.client(&request.connection)?;
+        let client = self.client(&request)?;
         let timeout = request.timeout;
         let sent = client
             .request(request.method, request.url)
@@ -82,14 +91,23 @@ impl NetworkTransport {
     pub fn reading(bytes: usize) -> Self {
         Self {
             clients: Mutex::default(),
+            names: Arc::new(SystemNames),
             reads: bytes,
+        }
+    }
+
+    /// One that asks `names` where a host is.
+    pub fn knowing(names: Arc<dyn Names>) -> Self {
+        Self {
+            names,
+            ..Self::default()
         }
     }
 
     /// Begins a request whose answer comes bit by bit and has no end of its own: `request.timeout` is not
     /// looked at, and waiting is bounded by whoever reads.
     pub async fn open(&self, request: Outgoing) -> Result<Incoming, Failure> {
-        let client = self.client(&request.connection)?;
+        let client = self.client(&request)?;
         let sent = client
             .request(request.method, request.url)
             .headers(request.headers)
@@ -102,24 +120,34 @@ impl NetworkTransport {
 
     /// Whether requests can be made with these settings: files are there, a proxy's URL is one.
     pub fn check(connection: &Connection) -> Result<(), Failure> {
-        build(connection).map(drop)
+        built(build(connection)?).map(drop)
     }
 
-    fn client(&self, connection: &Arc<Connection>) -> Result<Client, Failure> {
+    /// What `request` goes out by, if it may go where it says.
+    fn client(&self, request: &Outgoing) -> Result<Client, Failure> {
+        let Line { client, guard } = self.line(&request.connection)?;
+        guard.admit(&request.url)?;
+        Ok(client)
+    }
+
+    fn line(&self, connection: &Arc<Connection>) -> Result<Line, Failure> {
         let mut clients = self
             .clients
             .lock()
             .expect("no client is built while another panics");
-        if let Some(client) = clients.get(connection) {
-            return Ok(client.clone());
+        if let Some(line) = clients.get(connection) {
+            return Ok(line.clone());
         }
-        let client = build(connection)?;
-        clients.insert(connection.clone(), client.clone());
-        Ok(client)
+        let guard = Arc::new(Guard::new(connection, self.names.clone()));
+        let builder = build(connection)?.dns_resolver(Guarded(guard.clone()));
+        let client = built(builder)?;
+        let line = Line { client, guard };
+        clients.insert(connection.clone(), line.clone());
+        Ok(line)
     }
 }
 
-fn build(connection: &Connection) -> Result<Client, Failure> {
+fn build(connection: &Connection) -> Result<ClientBuilder, Failure> {
     let builder = Client::builder()
         .tls_backend_preconfigured(tls(connection)?)
         .redirect(reqwest::redirect::Policy::none())
@@ -128,7 +156,7 @@ fn build(connection: &Connection) -> Result<Client, Failure> {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_mins(1))
         .tcp_keepalive(Duration::from_secs(30));
-    let builder = match &connection.proxy {
+    Ok(match &connection.proxy {
         Proxy::Direct => builder.no_proxy(),
         Proxy::Environment => builder,
         Proxy::Url(url) => {
@@ -136,7 +164,10 @@ fn build(connection: &Connection) -> Result<Client, Failure> {
                 .map_err(|_| settings("proxy is no URL that can be used"))?;
             builder.no_proxy().proxy(proxy)
         }
-    };
+    })
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, Failure> {
     builder
         .build()
         .map_err(|_| settings("the HTTP client cannot be built from these settings"))
@@ -202,6 +233,9 @@ fn failure(error: &reqwest::Error, timeout: Duration) -> Failure {
     let mut cause: &dyn std::error::Error = error;
     let mut is_tls = false;
     while let Some(source) = cause.source() {
+        if let Some(refused) = source.downcast_ref::<Refused>() {
+            return refused.clone().into();
+        }
         is_tls |= is_of_tls(source);
         cause = source;
     }

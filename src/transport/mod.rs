@@ -1,10 +1,13 @@
 //! Sending a request and reading what comes back, behind a trait so that tests can script it.
 
 mod client;
+mod guard;
 mod incoming;
+mod place;
 mod probe;
 
 pub use client::NetworkTransport;
+pub use guard::{Names, Refused, SystemNames, judge_literal};
 pub use incoming::Incoming;
 pub use probe::{Reached, probe};
 
@@ -53,6 +56,8 @@ pub struct Connection {
     /// PEM files of a client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
     pub proxy: Proxy,
+    /// A host may be at a private address, also where a name leads there.
+    pub allow_private: bool,
 }
 
 /// Which proxy to go through.
@@ -99,4 +104,6 @@ pub enum FailureKind {
     Broken,
     /// The request could not be made: a certificate file that cannot be read, a bad proxy.
     Settings,
+    /// The host is at an address that nothing is sent to.
+    Address,
 }

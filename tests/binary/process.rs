@@ -1,6 +1,6 @@
 //! The relay as a process: started on free ports, watched through its log, and never left behind.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -69,20 +69,24 @@ impl Process {
             .envs(environment.iter().copied())
             .args(["serve", "--override", "server.listen=127.0.0.1:0"])
             .args(["--override", &format!("admin.listen={admin}")])
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stdout: Box<dyn Read + Send> = Box::new(child.stdout.take().unwrap());
+        let stderr: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
         let (send, lines) = channel();
-        let kept = log.clone();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line.clone());
-                let _nobody_waits = send.send(line);
-            }
-        });
+        for printed in [stdout, stderr] {
+            let (kept, send) = (log.clone(), send.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(printed).lines().map_while(Result::ok) {
+                    kept.lock().unwrap().push(line.clone());
+                    let _nobody_waits = send.send(line);
+                }
+            });
+        }
+        drop(send);
         while let Ok(line) = lines.recv_timeout(PATIENCE) {
             let Ok(said) = serde_json::from_str::<Value>(&line) else {
                 continue;

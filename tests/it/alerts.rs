@@ -44,17 +44,21 @@ async fn told(relay: &mut TestRelay, count: usize) -> Vec<Value> {
     alerts(relay)
 }
 
-/// Lets time pass, a step at a time, until so many alerts have arrived.
+/// Lets time pass, a step at a time, until so many alerts have arrived. How many steps that takes depends on how
+/// fast the disk is: they are not counted.
 async fn pass(relay: &TestRelay, step: Duration, count: usize) {
-    for _ in 0..1_000 {
-        if alerts(relay).len() >= count {
-            return;
+    let passing = async {
+        while alerts(relay).len() < count {
+            relay.advance(step);
+            let asked = relay.get("/api/v1/events?limit=1").await;
+            assert!(matches!(asked.status, 200 | 503));
         }
-        relay.advance(step);
-        let asked = relay.get("/api/v1/events?limit=1").await;
-        assert!(matches!(asked.status, 200 | 503));
-    }
-    panic!("no more than {} alerts", alerts(relay).len());
+    };
+    assert!(
+        tokio::time::timeout(MINUTE, passing).await.is_ok(),
+        "no more than {} alerts",
+        alerts(relay).len()
+    );
 }
 
 fn alerts(relay: &TestRelay) -> Vec<Value> {
@@ -157,7 +161,9 @@ async fn a_silent_source_is_told_and_that_it_is_heard_again() {
     );
     relay.post("jobmojito", submitted("a", 1.0)).await;
     pass(&relay, 10 * SECOND, 2).await;
-    assert_eq!(kinds(&told(&mut relay, 2).await), ["silent", "heard"]);
+    // On a slow disk enough time passes for it to be silent once more.
+    let all = told(&mut relay, 2).await;
+    assert_eq!(kinds(&all)[..2], ["silent", "heard"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use crate::check::check;
 use crate::harness::{TestRelay, submitted};
 
 /// The metrics of the contract.
-const PROMISED: [&str; 26] = [
+const PROMISED: [&str; 27] = [
     "relay_events_total",
     "relay_requests_refused_total",
     "relay_accept_duration_seconds",
@@ -34,6 +34,7 @@ const PROMISED: [&str; 26] = [
     "relay_store_writable",
     "relay_waiting_limit",
     "relay_config_last_reload_successful",
+    "relay_admin_requests_refused_total",
     // In the text format a histogram's series have names of their own.
     "relay_store_batch_size_sum",
     "relay_store_batch_size_count",

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::check::check;
 use crate::harness::{by_schema, toml_blocks};
 
-/// Name and text of README.md and of every page in docs.
+/// Name and text of README.md, SECURITY.md and every page in docs.
 pub fn pages() -> Vec<(String, String)> {
     let docs = std::fs::read_dir("docs").unwrap();
     let docs = docs.map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> = docs
         .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
-        .chain(["README.md".into()])
+        .chain(["README.md".into(), "SECURITY.md".into()])
         .map(|path| {
             (
                 path.display().to_string(),
@@ -71,6 +71,60 @@ fn links_between_pages_lead_somewhere() {
                 assert!(folder.join(file).exists(), "{page}: {link}");
             }
         }
+    }
+}
+
+/// Where the module of a test's name may stand, without what `cargo test` calls the binaries.
+fn files_of(module: &str) -> Vec<String> {
+    let inside = module.strip_suffix("::tests").unwrap_or(module);
+    let (path, inside) = (module.replace("::", "/"), inside.replace("::", "/"));
+    let roots = ["tests/it", "tests/binary", "tests/browser"];
+    let tests = roots
+        .iter()
+        .flat_map(|root| [format!("{root}/{path}.rs"), format!("{root}/{path}/mod.rs")]);
+    let own = ["", "/mod", "/tests"].map(|end| format!("src/{inside}{end}.rs"));
+    tests.chain(own).collect()
+}
+
+/// Whether `text` has a test of this name.
+fn has_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let begins = |line: &str| {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        line.strip_prefix("fn ")
+            .is_some_and(|rest| rest.starts_with(&format!("{name}(")))
+    };
+    let marked = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let Some(at) = lines.iter().position(|line| begins(line)) else {
+        return false;
+    };
+    let above = lines[..at].iter().rev();
+    above
+        .take_while(|line| !line.is_empty() && **line != "}")
+        .any(marked)
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let text = std::fs::read_to_string("docs/threat-model.md").unwrap();
+    let named: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| code.contains("::") && !code.contains(['/', ' ']))
+        .collect();
+    assert!(named.len() > 60, "only {} tests are named", named.len());
+    let missing: Vec<&str> = named
+        .into_iter()
+        .filter(|test| {
+            let (module, name) = test.rsplit_once("::").unwrap();
+            let mut files = files_of(module).into_iter();
+            !files.any(|file| std::fs::read_to_string(file).is_ok_and(|text| has_test(&text, name)))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    for (text, name) in [("#[test]\nfn one() {", "other"), ("fn one() {", "one")] {
+        assert!(!has_test(text, name), "a helper is no test");
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod accept;
+mod addresses;
 mod admin;
 mod alerts;
 mod architecture;
@@ -22,6 +23,7 @@ mod documents;
 mod erase;
 mod explain;
 mod explain_is_production;
+mod guesses;
 mod harness;
 mod hostile;
 mod jobs;

@@ -6,8 +6,11 @@
     reason = "a server of a test ends with its runtime"
 )]
 
-use mojito_relay::app::{Look, compile, look_online};
+use std::sync::Arc;
+
+use mojito_relay::app::{Look, compile, look_online, names};
 use mojito_relay::config;
+use mojito_relay::transport::Names;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -15,8 +18,13 @@ use crate::harness::{Receivers, TestRelay, answer, inputs_without_a_file};
 use crate::transport::Certificates;
 
 async fn looks(toml: &str, receivers: &Receivers) -> Vec<Look> {
+    looks_knowing(toml, receivers, names()).await
+}
+
+/// The same, where `names` are what hosts are looked up in.
+pub async fn looks_knowing(toml: &str, receivers: &Receivers, names: Arc<dyn Names>) -> Vec<Look> {
     let loaded = config::load_text(&inputs_without_a_file(), toml).unwrap();
-    look_online(&compile(loaded, true).unwrap(), receivers).await
+    look_online(&compile(loaded, true).unwrap(), receivers, &names).await
 }
 
 fn destination(name: &str, keys: &str) -> String {

@@ -334,3 +334,25 @@ async fn a_certificate_file_that_is_not_one_is_named() {
     assert_eq!(failure.kind, FailureKind::Settings);
     assert!(failure.message.contains("ca.pem"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn a_compressed_answer_stays_as_it_came_and_is_cut_like_any_other() {
+    // The head of a gzip stream; what follows would be inflated a thousandfold by whoever does so.
+    const HEAD: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bomb = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let head = read_head(&mut socket).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+        socket.write_all(HEAD).await.unwrap();
+        while socket.write_all(&[0; 4096]).await.is_ok() {}
+        head
+    });
+    let answer = plain(address).await.unwrap();
+    assert_eq!(answer.body.len(), RESPONSE_BYTES);
+    assert!(!answer.complete && answer.body.starts_with(HEAD));
+    let head = bomb.await.unwrap().to_ascii_lowercase();
+    assert!(!head.contains("accept-encoding"), "{head}");
+}

@@ -83,6 +83,8 @@ pub struct Destination {
     pub tls: Option<Tls>,
     /// "none" ignores `HTTP_PROXY`; "environment" follows it; or a URL such as `http://proxy:3128`.
     pub proxy: Option<Proxy>,
+    /// The host may be at a private address, also where its name leads there; a link-local one has to stand in the URL itself.
+    pub allow_private: Option<bool>,
     /// CEL over status, headers, body and json: whether a 2xx means what it says. Asked after `retry_when`.
     pub accepted_when: Option<Text>,
     /// CEL: this delivery will never work. Asked after `blocked_when`.

@@ -65,7 +65,7 @@ pub static AUTH: Lazy = Lazy::new(|| Section::of::<sources::AuthWay>("sources.*.
 pub static HMAC: Lazy =
     Lazy::new(|| Section::of::<sources::Hmac>("sources.*.auth.hmac_sha256", &[]));
 pub static DESTINATION: Lazy = Lazy::new(|| {
-    let later = &["account", "allow_private", "max_waiting"];
+    let later = &["account", "max_waiting"];
     Section::of::<destinations::Destination>("destinations.*", later)
 });
 pub static REQUEST: Lazy =

@@ -1,6 +1,7 @@
 //! The operators' door: health, metrics and the API. Everything with data in it asks for the token.
 
 mod guard;
+mod guesses;
 mod jobs;
 mod lists;
 mod media;
@@ -9,6 +10,7 @@ mod query;
 mod stream;
 mod views;
 
+pub use guesses::Guesses;
 pub use stream::Streams;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub struct Admin {
     pub jobs: Arc<Jobs>,
     pub streams: Streams,
     pub senders: Arc<Senders>,
+    pub guesses: Guesses,
 }
 
 /// Reads the configuration again.
@@ -91,11 +94,15 @@ pub struct LastReload {
 type Answer = Result<Response<Reply>, AdminProblem>;
 
 impl Admin {
-    async fn answer(&self, request: Request<Inbound>) -> Answer {
+    async fn answer(&self, request: Request<Inbound>, peer: Peer) -> Answer {
         let (parts, body) = request.into_parts();
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
-            self.authorize(&parts)?;
+            self.authorize(&parts, peer).inspect_err(|problem| {
+                let status = problem.status().as_u16();
+                let now = self.clock.now();
+                self.telemetry.turned_away(now, status, peer.ip);
+            })?;
             media::acceptable(&parts.headers, call.media_type())?;
         }
         let query = parts.uri.query().unwrap_or_default();
@@ -178,15 +185,18 @@ impl Admin {
         }
     }
 
-    fn authorize(&self, parts: &Parts) -> Result<(), AdminProblem> {
+    /// The right token is let in whatever else came from its address: a stranger behind the same proxy must not
+    /// be able to lock the operators out. So it is the token's length that keeps guesses hopeless; the limit
+    /// keeps them few, and visible.
+    fn authorize(&self, parts: &Parts, peer: Peer) -> Result<(), AdminProblem> {
         let Some(token) = &self.token else {
             return guard::check(parts);
         };
-        let given = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+        let given = parts.headers.get(header::AUTHORIZATION);
+        let Some(given) = given else {
+            return Err(AdminProblem::Unauthorized);
+        };
+        let given = given.to_str().unwrap_or_default();
         let given = given
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -198,10 +208,13 @@ impl Admin {
         );
         let same: bool = digests.0.as_bytes().ct_eq(digests.1.as_bytes()).into();
         if same {
-            Ok(())
-        } else {
-            Err(AdminProblem::Unauthorized)
+            return Ok(());
         }
+        let waiting = self.guesses.wrong(peer.ip);
+        Err(waiting.map_or_else(
+            |retry_after| AdminProblem::TooManyGuesses { retry_after },
+            |()| AdminProblem::Unauthorized,
+        ))
     }
 
     async fn ready(&self) -> Answer {
@@ -309,9 +322,9 @@ impl Admin {
 
 #[async_trait]
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Inbound>, _peer: Peer) -> Response<Reply> {
+    async fn handle(&self, request: Request<Inbound>, peer: Peer) -> Response<Reply> {
         let mut response = self
-            .answer(request)
+            .answer(request, peer)
             .await
             .unwrap_or_else(|problem| Problem::from(problem).into());
         let headers = response.headers_mut();

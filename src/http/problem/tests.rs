@@ -93,7 +93,7 @@ fn admin_problems_are_as_the_contract_says() {
         AdminProblem::Unprocessable {
             detail: "line 3".into(),
         },
-        AdminProblem::TooManyRequests {
+        AdminProblem::TooManyGuesses {
             retry_after: Duration::ZERO,
         },
     ];
@@ -114,7 +114,7 @@ fn admin_problems_are_as_the_contract_says() {
     422
     {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"line 3"}
     429 | retry-after: 1
-    {"type":"urn:mojito-relay:problem:rate-limited","title":"Too Many Requests","status":429,"detail":"More requests than the rate limit allows."}
+    {"type":"urn:mojito-relay:problem:too-many-guesses","title":"Too Many Requests","status":429,"detail":"Too many wrong tokens came from this address. The right one is taken all the same."}
     "#);
 }
 

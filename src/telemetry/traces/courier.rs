@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Courier {
     transport: Arc<dyn Transport>,
+    connection: Arc<Connection>,
     /// Batches come from a thread without one.
     runtime: Handle,
     failing: AtomicBool,
@@ -26,8 +27,14 @@ pub(super) struct Courier {
 
 impl Courier {
     pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+        // A collector stands beside the relay, and its name is the operator's: it may be at a private address.
+        let connection = Connection {
+            allow_private: true,
+            ..Connection::default()
+        };
         Self {
             transport,
+            connection: Arc::new(connection),
             runtime: Handle::current(),
             failing: AtomicBool::new(false),
         }
@@ -53,7 +60,7 @@ impl HttpClient for Courier {
             headers: parts.headers,
             body,
             timeout: PATIENCE,
-            connection: Arc::new(Connection::default()),
+            connection: self.connection.clone(),
         };
         let transport = self.transport.clone();
         let sending = async move { transport.send(outgoing).await };

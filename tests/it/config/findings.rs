@@ -16,7 +16,7 @@ fn unknown_keys() {
     relay.toml:5: destinations.ats.retry.frist: unknown key
       hint: did you mean "first"?
     relay.toml:6: destinations.ats.colour: unknown key
-      hint: choose from preset, url, base_url, create, update, auth, api_key, api_key_in, with, texts, method, headers, format, body, body_text, sign, rate_limit, burst, concurrency, timeout, traceparent, order, revisions, settle, settle_max, retry, breaker, require, paused, was, tls, proxy, accepted_when, rejected_when, blocked_when, retry_when, warned_when, receipt
+      hint: choose from preset, url, base_url, create, update, auth, api_key, api_key_in, with, texts, method, headers, format, body, body_text, sign, rate_limit, burst, concurrency, timeout, traceparent, order, revisions, settle, settle_max, retry, breaker, require, paused, was, tls, proxy, allow_private, accepted_when, rejected_when, blocked_when, retry_when, warned_when, receipt
     "#);
     assert_snapshot!(findings(&with("[serverr]\nlisten = \"x\"")), @r#"
     relay.toml:7: serverr: unknown key
@@ -113,7 +113,7 @@ fn wrong_types() {
       hint: write a number such as 8, without quotes
     relay.toml:8: destinations.ats.paused: expected true or false, found "yes"
       hint: write true or false, without quotes
-    relay.toml:9: destinations.ats.require: expected a list, found "result.id"
+    relay.toml:9: destinations.ats.require: expected a list, found text
       hint: write ["…"]
     relay.toml:10: destinations.ats.retry: expected a table, found 5
       hint: write { … }, or a block that starts with [destinations.ats.retry]

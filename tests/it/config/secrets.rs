@@ -126,6 +126,8 @@ fn plain_text_secrets_are_a_warning_that_does_not_show_them() {
     assert_snapshot!(found, @r#"
     relay.toml:8: warning: admin.token: secret in plain text
       hint: write { env = "NAME" } or { file = "/run/secrets/name" }
+    relay.toml:8: warning: admin.token: it can be guessed: it has fewer than 16 characters
+      hint: take what `openssl rand -base64 32` prints
     relay.toml:10: warning: destinations.b.url: secret in plain text
       hint: write { env = "NAME" } or { file = "/run/secrets/name" }
     relay.toml:11: warning: destinations.b.sign.secrets[0]: secret in plain text
@@ -159,7 +161,7 @@ fn nothing_is_filled_into_a_text() {
 #[test]
 fn a_secret_set_by_the_environment_is_not_in_plain_text() {
     let inputs = environment(&[
-        ("RELAY_ADMIN__TOKEN", "hunter2"),
+        ("RELAY_ADMIN__TOKEN", "hunter2-and-16-more"),
         (
             "RELAY_DESTINATIONS__ATS__URL",
             "https://hooks.slack.com/services/T/B/x",

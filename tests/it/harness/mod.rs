@@ -20,7 +20,7 @@ use mojito_relay::clock::{Clock as _, ManualClock};
 use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::model::State;
 use mojito_relay::telemetry::{Attempted, Happening, Received};
-use mojito_relay::transport::{Connection, NetworkTransport, Outgoing, Transport};
+use mojito_relay::transport::{Connection, Names, NetworkTransport, Outgoing, Transport};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -106,6 +106,12 @@ impl TestRelay {
         let network = Arc::new(NetworkTransport::default());
         let remains = Remains::new(Arc::default(), network);
         remains.knowing(environment).start(toml).await
+    }
+
+    /// The same, where `names` are what hosts are looked up in.
+    pub async fn start_knowing(toml: &str, names: Arc<dyn Names>) -> Self {
+        let network = Arc::new(NetworkTransport::knowing(names));
+        Remains::new(Arc::default(), network).start(toml).await
     }
 
     /// What destinations gave back to find things again.

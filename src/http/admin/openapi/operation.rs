@@ -54,7 +54,7 @@ impl Operation {
             body: None,
             content: Value::Null,
             links: Map::new(),
-            refuses: vec![401, 403, 406, 503],
+            refuses: vec![401, 403, 406, 429, 503],
             open: false,
         }
     }
@@ -198,6 +198,7 @@ fn refusal(status: u16) -> Value {
         413 => "The body is too large",
         415 => "The body is said to be something else than JSON",
         422 => "The configuration has errors, and nothing has changed",
+        429 => "Too many wrong tokens came from this address",
         503 => "A fault of the relay's own: try again later",
         _ => "Not done",
     };
@@ -207,7 +208,7 @@ fn refusal(status: u16) -> Value {
             "schema": { "$ref": "#/components/schemas/Problem" },
         } },
     });
-    if status == 503 {
+    if matches!(status, 429 | 503) {
         let seconds = json!({ "type": "integer", "minimum": 0 });
         refusal["headers"] = json!({ "retry-after": { "schema": seconds } });
     }
