@@ -48,6 +48,8 @@ enum Reading {
     Yes,
     /// And something was written since it began: the answer may not have it.
     Outdated,
+    /// And what waits is another since it began: the answer is worth nothing.
+    Void,
 }
 
 impl Window {
@@ -115,8 +117,12 @@ impl Window {
 
     /// Takes what the store answered.
     pub(super) fn refill(&mut self, due: Due) {
-        let outdated = std::mem::take(&mut self.reading) == Reading::Outdated;
+        let reading = std::mem::take(&mut self.reading);
         self.not_before = None;
+        if reading == Reading::Void {
+            return;
+        }
+        let outdated = reading == Reading::Outdated;
         let before = self.entries.len();
         let mut left_out = false;
         for waiting in due.items {
@@ -196,6 +202,9 @@ impl Window {
         }
         self.bytes = 0;
         self.look();
+        if self.is_reading() {
+            self.reading = Reading::Void;
+        }
     }
 
     /// Something was written: reading again may bring something new.
@@ -295,6 +304,21 @@ mod tests {
         window.refill(due(vec![waiting(1, None)], false));
         assert!(window.wants(at(0)).is_none());
         assert!(window.take(true, |_| true).is_some());
+    }
+
+    #[test]
+    fn an_answer_from_before_what_waits_became_another_is_not_taken() {
+        let mut window = empty();
+        window.offer(waiting(2, Some(7)), None);
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.reread();
+        window.refill(due(vec![waiting(2, Some(7))], false));
+        assert!(window.take(true, |_| true).is_none());
+        assert!(window.wants(at(0)).is_some(), "it is read again");
+        window.refill(due(vec![waiting(1, Some(7))], true));
+        let first = window.take(true, |_| true).expect("what was put back");
+        assert_eq!(first.waiting.id, waiting(1, None).id);
     }
 
     #[test]
