@@ -188,7 +188,7 @@ impl Window {
 
     /// A delivery that was taken is recorded. What waited behind it may be due now.
     pub(super) fn done(&mut self, waiting: &Waiting) {
-        self.stalled = false;
+        self.rung();
         self.known.remove(&waiting.id);
         if let Some(subject) = waiting.subject {
             self.busy.remove(&subject);
@@ -207,7 +207,7 @@ impl Window {
         }
     }
 
-    /// Something was written: reading again may bring something new.
+    /// Something was written, or is done: reading again may bring something new.
     fn rung(&mut self) {
         self.stalled = false;
         if self.reading == Reading::Yes {
@@ -362,6 +362,21 @@ mod tests {
         );
         window.done(&first);
         assert!(window.wants(at(0)).is_some());
+    }
+
+    #[test]
+    fn what_waits_behind_what_is_done_while_the_store_is_read_is_read_again() {
+        let mut window = empty();
+        window.offer(waiting(1, Some(7)), None);
+        let first = window.take(true, |_| true).expect("offered").waiting;
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.done(&first);
+        window.refill(due(Vec::new(), true));
+        assert!(
+            window.wants(at(0)).is_some(),
+            "in the answer the first was still before it"
+        );
     }
 
     #[test]

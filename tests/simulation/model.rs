@@ -49,8 +49,9 @@ struct Try {
     charged: u32,
     /// Its lane was in trouble; None until the dust of its start has settled.
     probe: Option<bool>,
-    /// It waited when it was let go.
+    /// It waited when it was let go, and so did these older ones of its subject.
     waited: bool,
+    before: Vec<DeliveryId>,
     arrived: bool,
     said: Option<Said>,
 }
@@ -190,7 +191,13 @@ impl Model {
     /// A lane let a delivery go.
     pub fn begun(&mut self, id: DeliveryId) {
         let delivery = self.deliveries.get(&id);
+        let before = self.others(id, |other, one| {
+            let older =
+                |event: &EventId| self.events[event].revision < self.events[&id.event].revision;
+            one.state == State::Waiting && older(&other.event)
+        });
         let fresh = || Try {
+            before: before.clone(),
             charged: delivery.map_or(0, |one| one.charged),
             waited: delivery.is_some_and(|one| one.state == State::Waiting),
             probe: None,
@@ -201,6 +208,24 @@ impl Model {
         if under_way.said.is_some() {
             *under_way = fresh();
         }
+    }
+
+    /// Deliveries of the same subject at the same destination.
+    fn others(
+        &self,
+        id: DeliveryId,
+        which: impl Fn(&DeliveryId, &Delivery) -> bool,
+    ) -> Vec<DeliveryId> {
+        let key = |id: &DeliveryId| self.events[&id.event].post.key();
+        let Some(own) = self.deliveries.get(&id) else {
+            return Vec::new();
+        };
+        let same = |other: &DeliveryId, one: &Delivery| {
+            *other != id && one.destination == own.destination && key(other) == key(&id)
+        };
+        let all = self.deliveries.iter();
+        let others = all.filter(|(other, one)| same(other, one) && which(other, one));
+        others.map(|(other, _)| *other).collect()
     }
 
     /// It did not come to a request.
@@ -222,31 +247,22 @@ impl Model {
             return self.broken.push(format!("{id} was never accepted"));
         };
         let (destination, event) = (delivery.destination.clone(), &self.events[&id.event]);
-        let (key, revision) = (event.post.key(), event.revision);
         let equal = event.post.body() == *body;
         self.must(equal, || format!("{id} is sent with another payload"));
         self.begun(id);
-        let others = self.deliveries.iter().filter(|(other, one)| {
-            let event = &self.events[&other.event];
-            let sent = self
-                .tries
-                .get(other)
-                .is_some_and(|one| one.arrived && one.said.is_none());
-            let before = event.revision < revision && one.state == State::Waiting;
-            **other != id
-                && one.destination == destination
-                && event.post.key() == key
-                && (before || sent)
-        });
-        let overtaken: Vec<DeliveryId> = others.map(|(other, _)| *other).collect();
-        let ordered = Rules::ordered(&destination);
-        self.must(!ordered || overtaken.is_empty(), || {
-            format!("{id} overtakes {overtaken:?}")
+        let at_once = self.others(id, |other, _| {
+            let other = self.tries.get(other);
+            other.is_some_and(|one| one.arrived && one.said.is_none())
         });
         let own = self.tries.get_mut(&id).expect("just begun");
         own.arrived = true;
-        let waited = own.waited;
+        let (waited, mut before) = (own.waited, std::mem::take(&mut own.before));
         self.must(waited, || format!("{id} had ended when it was let go"));
+        before.extend(at_once);
+        let ordered = Rules::ordered(&destination);
+        self.must(!ordered || before.is_empty(), || {
+            format!("{id} overtakes {before:?}")
+        });
         let arrivals = self.arrivals.entry(host.to_owned()).or_default();
         arrivals.push(at);
         if let Some((_, count, period)) = RATES.iter().find(|(limited, ..)| *limited == host) {
