@@ -82,8 +82,10 @@ impl Window {
         self.next_due = Some(self.next_due.map_or(due_at, |next| next.min(due_at)));
     }
 
-    /// Forgets a delivery that is not to go out any more; one under way is not touched.
+    /// Forgets a delivery that is not to go out any more; one under way is not touched. What waited behind it
+    /// may be due now.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        self.rung();
         if let Some(at) = self
             .entries
             .iter()
@@ -361,6 +363,17 @@ mod tests {
             "reading again would bring the same"
         );
         window.done(&first);
+        assert!(window.wants(at(0)).is_some());
+    }
+
+    #[test]
+    fn what_waits_behind_a_retry_that_is_discarded_is_read_again() {
+        let mut window = empty();
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.refill(due(Vec::new(), true));
+        assert!(window.wants(at(0)).is_none());
+        window.forget(waiting(1, None).id);
         assert!(window.wants(at(0)).is_some());
     }
 
