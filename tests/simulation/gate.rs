@@ -11,7 +11,8 @@ use mojito_relay::store::StoreError;
 use mojito_relay::transport::{Answer, Failure, FailureKind, Outgoing, Transport};
 use tokio::sync::{Notify, oneshot};
 
-use crate::model::{Model, Said};
+use crate::model::Model;
+use crate::requests::Said;
 
 /// What becomes of a call to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub enum Rules {
 }
 
 /// `retry.attempts`.
-pub const ATTEMPTS: u32 = 4;
+pub const ATTEMPTS: u32 = 3;
 /// At most so many in so long, by host.
 pub const RATES: [(&str, usize, Duration); 1] = [("slow.test", 3, Duration::from_secs(10))];
 /// The shortest time that any payload is kept.
@@ -51,8 +51,8 @@ impl Post {
     }
 
     /// What its revisions have in common.
-    pub fn key(&self) -> (Name, String) {
-        (self.source.clone(), self.subject.to_string())
+    pub fn key(&self) -> (Name, u8) {
+        (self.source.clone(), self.subject)
     }
 }
 
@@ -94,7 +94,7 @@ impl Rules {
         };
         let destination = |name: &str, host: &str, keys: &str| {
             let breaker =
-                r#"{ failures = 3, rejections = 3, probe_after = "30s", probe_max = "10m" }"#;
+                r#"{ failures = 4, rejections = 3, probe_after = "30s", probe_max = "10m" }"#;
             let retry = format!("{{ attempts = {ATTEMPTS}, give_up_after = \"90d\" }}");
             format!(
                 "[destinations.{name}]\nurl = \"http://{host}/\"\nbreaker = {breaker}\nretry = {retry}\n{keys}\n"

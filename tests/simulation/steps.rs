@@ -17,7 +17,7 @@ use crate::world::{End, Life, World};
 /// How receivers feel, by host; without a mood they take everything.
 pub type Moods = BTreeMap<String, Mood>;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Fine,
     /// Anything at all.
@@ -27,6 +27,8 @@ pub enum Mood {
     Busy,
     Rejecting,
     Blocking,
+    /// Takes everything but one subject.
+    Picky,
 }
 
 const HOSTS: [&str; 4] = ["all.test", "latest.test", "slow.test", "loose.test"];
@@ -35,7 +37,7 @@ const PATIENCE: usize = 5_000;
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Mood {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Fine,
         Self::Any,
         Self::Down,
@@ -43,6 +45,7 @@ impl Mood {
         Self::Busy,
         Self::Rejecting,
         Self::Blocking,
+        Self::Picky,
     ];
 
     fn replies(self) -> &'static [Reply] {
@@ -72,6 +75,7 @@ impl Mood {
                 Status(503, Some(100_000)),
             ],
             Self::Rejecting => &[Status(400, None), Status(422, None)],
+            Self::Picky => &[Status(403, None), Status(500, None)],
             Self::Blocking => &[Status(401, None), Status(403, None), Status(410, None)],
         }
     }
@@ -84,22 +88,22 @@ impl World {
         }
         self.steps -= 1;
         let calls = self.gate.calls().len();
-        if calls > 0 && self.rng.random_bool(0.7) {
+        if calls > 0 && self.rng.random_bool(0.85) {
             let at = self.rng.random_range(0..calls);
             return Ok(self.some_call(at).await);
         }
         match self.rng.random_range(0..100) {
-            0..40 => self.somebody_posts(life),
-            40..64 => self.time_passes(),
-            64..72 => self.a_mood_changes(),
-            72..80 => self.an_operator_pauses(life),
-            80..89 => self.an_operator_acts(life),
-            89..92 => self.an_operator_begins_a_job(life),
-            92..95 => {
+            0..34 => self.somebody_posts(life),
+            34..68 => self.time_passes(),
+            68..74 => self.a_mood_changes(),
+            74..82 => self.an_operator_pauses(life),
+            82..91 => self.an_operator_acts(life),
+            91..94 => self.an_operator_begins_a_job(life),
+            94..96 => {
                 let rules = self.pick(&Rules::ALL);
                 self.reload(life, rules);
             }
-            95..97 => life.hang_up(self.rng.random_range(0..100)),
+            96..98 => life.hang_up(self.rng.random_range(0..100)),
             _ => return Ok(Some(End::Crash)),
         }
         Ok(None)
@@ -111,16 +115,24 @@ impl World {
 
     async fn some_call(&mut self, at: usize) -> Option<End> {
         let fate = if self.rng.random_bool(self.faults) {
-            self.pick(&[Fate::Refused, Fate::Lost, Fate::Lost, Fate::Last])
+            match self.rng.random_range(0..10) {
+                0..4 => Fate::Refused,
+                4..9 => Fate::Lost,
+                _ => Fate::Last,
+            }
         } else {
             Fate::Done
         };
-        let host = match &self.gate.calls()[at] {
-            Call::Request { host, .. } => Some(host.clone()),
+        let request = match &self.gate.calls()[at] {
+            Call::Request { host, delivery, .. } => Some((host.clone(), *delivery)),
             Call::Store { .. } => None,
         };
-        let store = host.is_none();
-        let mood = host.and_then(|host| self.moods.get(&host).copied());
+        let store = request.is_none();
+        let mood = request.and_then(|(host, delivery)| {
+            let mood = self.moods.get(&host).copied()?;
+            let minds = self.gate.model().events[&delivery.event].post.subject == 0;
+            Some(mood).filter(|mood| minds || *mood != Mood::Picky)
+        });
         let reply = self.pick(mood.unwrap_or(Mood::Fine).replies());
         self.let_go(at, fate, reply).await;
         (store && fate == Fate::Last).then_some(End::Crash)
@@ -168,7 +180,7 @@ impl World {
         }
     }
 
-    fn a_mood_changes(&mut self) {
+    pub fn a_mood_changes(&mut self) {
         let (host, mood) = (self.pick(&HOSTS), self.pick(&Mood::ALL));
         self.note(format!("{host} is {mood:?}"));
         self.moods.insert(host.to_owned(), mood);
@@ -180,7 +192,7 @@ impl World {
         };
         let destinations = self.gate.model().rules.destinations();
         let name: Name = self.pick(destinations).into();
-        let paused = self.rng.random_bool(0.4);
+        let paused = self.rng.random_bool(0.3);
         self.note(format!("{name} paused: {paused}"));
         life.ask(async move { _ = lanes.pause(&name, paused).await });
     }

@@ -43,9 +43,9 @@ impl Gated {
         };
         for id in ids {
             let detail = self.inner.event(id.event).await?;
-            let rows = detail.into_iter().flat_map(|detail| detail.deliveries);
-            let mut own = rows.filter(|one| one.id == id);
-            self.gate.model().moved(id, own.next().as_ref(), &step.to);
+            let mut rows = detail.into_iter().flat_map(|detail| detail.deliveries);
+            let found = rows.find(|one| one.id == id).expect("it was there");
+            self.gate.model().moved(id, &found, &step.to);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! One life of a relay after the other on one store, step by step as a seed wants it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use mojito_relay::app::{self, Parts, Relay, StartError};
 use mojito_relay::clock::{Clock as _, ManualClock};
 use mojito_relay::config::{Finding, Inputs, Secrets};
 use mojito_relay::intake::{NotTaken, Receipt};
-use mojito_relay::model::after;
+use mojito_relay::model::{LaneState, after};
 use mojito_relay::store::Store;
 use mojito_relay::telemetry::Happening;
 use rand::rngs::StdRng;
@@ -48,7 +49,7 @@ pub struct World {
 pub struct Life {
     /// None while it starts.
     pub relay: Option<Relay>,
-    pub store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     heard: broadcast::Receiver<Happening>,
     asked: JoinSet<Answer>,
     senders: Vec<AbortHandle>,
@@ -73,10 +74,23 @@ pub enum End {
     Rest,
 }
 
-/// Lives until nothing is left to do; what happened, and which promise was broken.
-pub fn run(seed: u64) -> (Vec<String>, Result<(), String>) {
+/// What a seed came to.
+pub struct Outcome {
+    /// Everything that happened, in order.
+    pub trace: Vec<String>,
+    /// What came about at least once.
+    pub reached: BTreeSet<&'static str>,
+    /// Which promise was broken.
+    pub broken: Option<String>,
+}
+
+/// Lives until nothing is left to do.
+pub fn run(seed: u64) -> Outcome {
     let mut world = World::new(seed);
-    let outcome = loop {
+    for _ in 0..4 {
+        world.a_mood_changes();
+    }
+    let broken = loop {
         let idle = world.idle.clone();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // Parked: nobody can do anything before the next step.
@@ -84,11 +98,17 @@ pub fn run(seed: u64) -> (Vec<String>, Result<(), String>) {
         let runtime = runtime.enable_all().build().expect("a runtime");
         match runtime.block_on(world.live()) {
             Ok(End::Crash) => world.gate.crashed(),
-            Ok(End::Rest) => break Ok(()),
-            Err(broken) => break Err(broken),
+            Ok(End::Rest) => break None,
+            Err(broken) => break Some(broken),
         }
     };
-    (world.trace, outcome)
+    let reached = std::mem::take(&mut world.gate.model().reached);
+    let trace = world.trace;
+    Outcome {
+        trace,
+        reached,
+        broken,
+    }
 }
 
 impl World {
@@ -102,8 +122,8 @@ impl World {
             false => TempDir::new(),
         };
         Self {
-            faults: [0.0, 0.02, 0.1, 0.3][rng.random_range(0..4)],
-            steps: rng.random_range(50..300),
+            faults: [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)],
+            steps: rng.random_range(100..800),
             moods: Moods::default(),
             gate: Arc::new(Gate::new(Arc::new(ManualClock::new(start)))),
             recovering: 0,
@@ -129,6 +149,7 @@ impl World {
                 }
                 Some(End::Rest) => {
                     self.compare(&*life.store).await?;
+                    life.is_well().await?;
                     return Ok(End::Rest);
                 }
                 None => {}
@@ -211,7 +232,7 @@ impl World {
         let ids: Vec<_> = self.gate.model().events.keys().copied().collect();
         for id in ids {
             let detail = store.event(id).await.map_err(|error| error.to_string())?;
-            self.gate.model().compare(id, detail.as_ref());
+            self.gate.model().compare(id, detail);
         }
         self.broken()
     }
@@ -351,6 +372,26 @@ impl World {
 }
 
 impl Life {
+    /// It takes what is posted, and every lane goes.
+    async fn is_well(&self) -> Result<(), String> {
+        self.store
+            .ready()
+            .await
+            .map_err(|error| error.to_string())?;
+        let lanes = self
+            .relay
+            .as_ref()
+            .expect("it started")
+            .lanes
+            .snapshot()
+            .await;
+        let lanes = lanes.map_err(|error| error.to_string())?.lanes;
+        match lanes.iter().find(|lane| lane.state != LaneState::Healthy) {
+            Some(lane) => Err(format!("{} is {} in the end", lane.destination, lane.state)),
+            None => Ok(()),
+        }
+    }
+
     /// A sender hangs up.
     pub fn hang_up(&mut self, at: usize) {
         if !self.senders.is_empty() {
