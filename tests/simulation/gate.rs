@@ -1,7 +1,7 @@
 //! Where every call that leaves the relay waits until the seed lets it go on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -70,7 +70,12 @@ impl Gate {
     }
 
     pub fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().expect("nothing panics in here")
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It heard of something that cannot be.
+    pub fn is_broken(&self) -> bool {
+        self.model.is_poisoned()
     }
 
     pub fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
@@ -97,13 +102,23 @@ impl Gate {
         if fate == Fate::Refused {
             return failed();
         }
+        let over = Over(&self.over);
         let outcome = run.await;
-        self.over.notify_one();
+        drop(over);
         match fate {
             Fate::Lost => failed(),
             Fate::Last => std::future::pending().await,
             Fate::Done | Fate::Refused => outcome,
         }
+    }
+}
+
+/// Tells that a call is over, however it ended.
+struct Over<'a>(&'a Notify);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 

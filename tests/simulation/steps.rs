@@ -33,7 +33,7 @@ pub enum Mood {
 
 const HOSTS: [&str; 4] = ["all.test", "latest.test", "slow.test", "loose.test"];
 /// Far more than it takes from any state to all being well.
-const PATIENCE: usize = 5_000;
+const PATIENCE: usize = 3_000;
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Mood {
@@ -274,8 +274,13 @@ impl World {
         if self.gate.model().waiting().next().is_none() {
             return Ok(Some(End::Rest));
         }
-        let wait = self.next_wake().unwrap_or(MINUTE);
-        self.advance(wait);
+        // What upkeep does from time to time is waited for, too, but not for ever.
+        let next = self.next_wake();
+        life.idle_minutes += u32::from(next.is_none());
+        if life.idle_minutes > 30 {
+            self.recovering = PATIENCE;
+        }
+        self.advance(next.unwrap_or(MINUTE));
         Ok(None)
     }
 

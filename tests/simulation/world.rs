@@ -56,6 +56,8 @@ pub struct Life {
     reloading: bool,
     /// Two things are mended in the end: the rules, and what is paused.
     pub mended: u8,
+    /// In which nobody waited for anything.
+    pub idle_minutes: u32,
 }
 
 /// What somebody waited for.
@@ -221,6 +223,7 @@ impl World {
             senders: Vec::new(),
             reloading: false,
             mended: 0,
+            idle_minutes: 0,
         })
     }
 
@@ -238,6 +241,9 @@ impl World {
     }
 
     fn broken(&self) -> Result<(), String> {
+        if self.gate.is_broken() {
+            return Err("the model met what it does not know".to_owned());
+        }
         let broken = std::mem::take(&mut self.gate.model().broken);
         match broken.is_empty() {
             true => Ok(()),
