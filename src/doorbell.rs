@@ -125,9 +125,12 @@ impl Missed {
 impl Unheard {
     fn rings(self) -> impl Iterator<Item = Ring> {
         let lanes = self.lanes.into_iter();
-        let lanes = lanes.map(|(destination, changed)| match changed {
-            true => Ring::Changed { destination },
-            false => Ring::Look { destination },
+        let lanes = lanes.map(|(destination, changed)| {
+            if changed {
+                Ring::Changed { destination }
+            } else {
+                Ring::Look { destination }
+            }
         });
         lanes.chain(self.unsure.then_some(Ring::Unsure))
     }

@@ -243,11 +243,8 @@ impl Relay {
         alerts.recall(&names).await;
         relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
         // The lanes are there before the doors open.
-        let opened = wires
-            .lanes
-            .reconfigure(compiled.lanes, compiled.routes)
-            .await;
-        opened.map_err(|_| StoreError::Closed)?;
+        let opening = relay.lanes.reconfigure(compiled.lanes, compiled.routes);
+        opening.await.map_err(|_| StoreError::Closed)?;
         relay.keep_up(&parts, &wires, (alerts, renamed));
         relay.open_doors(&config, parts, wires);
         if config.watch {

@@ -103,7 +103,7 @@ impl Model {
         arrivals.push(at);
         for (_, count, period) in RATES.iter().filter(|(limited, ..)| *limited == host) {
             let newest = arrivals.iter().rev();
-            let inside = newest.take_while(|one| at - **one < *period).count();
+            let inside = newest.take_while(|one| at < **one + *period).count();
             must!(self, inside <= *count, "{inside} in {period:?} at {host}");
         }
     }

@@ -63,9 +63,8 @@ impl Rules {
     pub fn wants(self, post: &Post) -> Vec<&'static str> {
         let mut wanted = vec!["all", "latest"];
         match self {
-            Self::First if post.score >= 2 => wanted.push("slow"),
+            Self::First | Self::Less if post.score >= 2 => wanted.push("slow"),
             Self::Renamed if post.score >= 1 => wanted.push("sluggish"),
-            Self::Less if post.score >= 2 => wanted.push("slow"),
             _ => {}
         }
         if self != Self::Less && &*post.source == "two" {
@@ -119,9 +118,13 @@ impl Rules {
         );
         toml += &destination(slow, "slow.test", &rate);
         toml += "[[routes]]\nname = \"every\"\nto = [\"all\", \"latest\"]\n";
-        toml += &format!(
-            "[[routes]]\nname = \"good\"\nwhen = \"result.score >= {least}.0\"\nto = [\"{slow}\"]\n"
-        );
+        let when = format!("when = \"result.score >= {least}.0\"");
+        toml += &[
+            "[[routes]]\nname = \"good\"",
+            &when,
+            &format!("to = [\"{slow}\"]\n"),
+        ]
+        .join("\n");
         if self != Self::Less {
             toml += &destination("loose", "loose.test", "order = \"none\"");
             toml += "[[routes]]\nname = \"second\"\nfrom = [\"two\"]\nto = [\"loose\"]\n";

@@ -119,9 +119,10 @@ impl World {
         let start = "2026-11-22T09:00:00Z".parse().expect("a time");
         // In memory where that is to be had: a crash is simulated, so a sync of the disk would only cost time.
         let memory = PathBuf::from("/dev/shm");
-        let folder = match memory.is_dir() {
-            true => TempDir::new_in(memory),
-            false => TempDir::new(),
+        let folder = if memory.is_dir() {
+            TempDir::new_in(memory)
+        } else {
+            TempDir::new()
         };
         Self {
             faults: [0.0, 0.01, 0.05, 0.2][rng.random_range(0..4)],
@@ -245,9 +246,10 @@ impl World {
             return Err("the model met what it does not know".to_owned());
         }
         let broken = std::mem::take(&mut self.gate.model().broken);
-        match broken.is_empty() {
-            true => Ok(()),
-            false => Err(broken.join("; ")),
+        if broken.is_empty() {
+            Ok(())
+        } else {
+            Err(broken.join("; "))
         }
     }
 
