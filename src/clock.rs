@@ -133,6 +133,15 @@ impl ManualClock {
         }
     }
 
+    /// Puts the time of day back, as a correction of the machine's clock does. Whoever waits for a time waits longer.
+    pub fn put_back(&self, by: Duration) {
+        let mut inner = self
+            .inner
+            .lock()
+            .expect("no sleeper panics while it holds the clock");
+        inner.now -= by;
+    }
+
     /// Waits until somebody falls asleep, and answers when the next sleeper wants to be woken.
     pub async fn sleeper(&self) -> Timestamp {
         loop {

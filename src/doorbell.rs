@@ -1,8 +1,8 @@
 //! How the side that accepts tells the side that delivers: a bounded channel that never blocks the
 //! bell-ringer. When it is full, the listener is told to look into the store instead.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -14,12 +14,14 @@ use crate::store::{Waiting, Work};
 pub struct Doorbell {
     rings: mpsc::Sender<Ring>,
     missed: Arc<Missed>,
+    nobody: Arc<Notify>,
 }
 
 /// Hears what was rung.
 pub struct Listener {
     rings: mpsc::Receiver<Ring>,
     missed: Arc<Missed>,
+    nobody: Arc<Notify>,
 }
 
 /// News for a lane.
@@ -38,58 +40,99 @@ pub enum Ring {
     },
     /// Something is waiting in the store.
     Look { destination: Name },
+    /// Something waits again that may belong before what is known already: that is to be read anew.
+    Changed { destination: Name },
+    /// The store failed in a write, and nobody knows whether it was done: whatever is known is to be read anew.
+    Unsure,
 }
 
 #[derive(Default)]
 struct Missed {
-    lanes: Mutex<HashSet<Name>>,
+    rings: Mutex<Unheard>,
     bell: Notify,
+}
+
+/// What is left of rings that found no room.
+#[derive(Default)]
+struct Unheard {
+    /// With whether one of them was [`Ring::Changed`].
+    lanes: BTreeMap<Name, bool>,
+    unsure: bool,
 }
 
 /// A doorbell and its listener, with room for `capacity` rings.
 pub fn doorbell(capacity: usize) -> (Doorbell, Listener) {
     let (send, receive) = mpsc::channel(capacity);
-    let missed = Arc::new(Missed::default());
+    let (missed, nobody) = (Arc::new(Missed::default()), Arc::new(Notify::new()));
     (
         Doorbell {
             rings: send,
             missed: missed.clone(),
+            nobody: nobody.clone(),
         },
         Listener {
             rings: receive,
             missed,
+            nobody,
         },
     )
 }
 
 impl Ring {
-    /// The lane that it is for.
-    pub fn destination(&self) -> &Name {
+    /// The lane that it is for; None for all of them.
+    pub fn destination(&self) -> Option<&Name> {
         match self {
             Self::Offer { destination, .. }
             | Self::Superseded { destination, .. }
-            | Self::Look { destination } => destination,
+            | Self::Look { destination }
+            | Self::Changed { destination } => Some(destination),
+            Self::Unsure => None,
         }
     }
 }
 
 impl Doorbell {
-    /// Never waits. A ring that finds no room becomes a [`Ring::Look`].
+    /// Never waits. A ring that finds no room becomes a [`Ring::Look`], unless it says more than that.
     pub fn ring(&self, ring: Ring) {
         let Err(unheard) = self.rings.try_send(ring) else {
             return;
         };
         let (mpsc::error::TrySendError::Full(ring) | mpsc::error::TrySendError::Closed(ring)) =
             unheard;
-        self.lanes().insert(ring.destination().clone());
+        let mut unheard = self.missed.unheard();
+        match ring.destination() {
+            Some(destination) => {
+                let changed = matches!(ring, Ring::Changed { .. });
+                *unheard.lanes.entry(destination.clone()).or_default() |= changed;
+            }
+            None => unheard.unsure = true,
+        }
         self.missed.bell.notify_one();
     }
 
-    fn lanes(&self) -> std::sync::MutexGuard<'_, HashSet<Name>> {
-        self.missed
-            .lanes
-            .lock()
-            .expect("nobody panics while holding the set")
+    /// Waits until something waits for a destination that no lane serves, or nobody knows for which.
+    pub async fn unserved(&self) {
+        self.nobody.notified().await;
+    }
+}
+
+impl Missed {
+    fn unheard(&self) -> MutexGuard<'_, Unheard> {
+        self.rings.lock().expect("nobody panics while holding them")
+    }
+}
+
+impl Unheard {
+    fn rings(self) -> impl Iterator<Item = Ring> {
+        let lanes = self.lanes.into_iter();
+        let lanes = lanes.map(|(destination, changed)| {
+            if changed {
+                Ring::Changed { destination }
+            } else {
+                Ring::Look { destination }
+            }
+        });
+        lanes.chain(self.unsure.then_some(Ring::Unsure))
     }
 }
 
@@ -100,11 +143,16 @@ impl Listener {
         tokio::select! {
             count = self.rings.recv_many(heard, limit) => count > 0,
             () = self.missed.bell.notified() => {
-                let lanes = std::mem::take(&mut *self.missed.lanes.lock().expect("nobody panics while holding the set"));
-                heard.extend(lanes.into_iter().map(|destination| Ring::Look { destination }));
+                let unheard = std::mem::take(&mut *self.missed.unheard());
+                heard.extend(unheard.rings());
                 true
             }
         }
+    }
+
+    /// A ring was for nobody here: who moves backlogs is to see to it.
+    pub fn is_for_nobody(&self) {
+        self.nobody.notify_one();
     }
 }
 
@@ -128,9 +176,38 @@ mod tests {
         while heard.len() < 3 {
             assert!(listener.hear(&mut heard, 10).await);
         }
-        let mut names: Vec<&str> = heard.iter().map(|ring| &**ring.destination()).collect();
+        let mut names: Vec<&str> = heard
+            .iter()
+            .filter_map(|ring| ring.destination().map(|name| &**name))
+            .collect();
         names.sort_unstable();
         assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn what_says_more_than_to_look_still_does_where_it_found_no_room() {
+        let (bell, mut listener) = doorbell(1);
+        let changed = || Ring::Changed {
+            destination: "a".into(),
+        };
+        for ring in [look("z"), changed(), look("a"), Ring::Unsure, look("b")] {
+            bell.ring(ring);
+        }
+        let mut heard = Vec::new();
+        while heard.len() < 4 {
+            assert!(listener.hear(&mut heard, 10).await);
+        }
+        let has = |wanted: &Ring| {
+            heard
+                .iter()
+                .any(|ring| format!("{ring:?}") == format!("{wanted:?}"))
+        };
+        assert!(
+            [look("z"), changed(), look("b"), Ring::Unsure]
+                .iter()
+                .all(has),
+            "{heard:?}"
+        );
     }
 
     #[tokio::test]

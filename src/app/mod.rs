@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, StoreSettings, StoreUrl};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Handle};
 use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
@@ -51,7 +51,7 @@ use crate::store::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{Names, NetworkTransport, SystemNames, Transport};
-use crate::upkeep::{Alerts, Told};
+use crate::upkeep::{Alerts, Jobs, Told};
 use wires::Wires;
 
 /// Rings that may wait for the lanes before they are told to look into the store instead.
@@ -94,6 +94,10 @@ pub struct Relay {
     pub admin: SocketAddr,
     pub telemetry: Arc<Telemetry>,
     pub reloader: Arc<Reloader>,
+    /// What the doors lead to.
+    pub intake: Arc<Intake>,
+    pub lanes: Handle,
+    pub jobs: Arc<Jobs>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     grace: Duration,
@@ -226,6 +230,9 @@ impl Relay {
             ingress,
             admin,
             reloader,
+            jobs: wires.jobs(&parts, intake.clone(), config.store.max_waiting),
+            lanes: wires.lanes.clone(),
+            intake,
             grace: config.server.shutdown_grace,
             running: JoinSet::new(),
             tasks,
@@ -236,17 +243,15 @@ impl Relay {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
         };
-        let mut alerts = wires.alerts(&parts, intake.clone(), (fork(), relay.attempts.clone()));
+        let beside = (fork(), relay.attempts.clone());
+        let mut alerts = wires.alerts(&parts, relay.intake.clone(), beside);
         alerts.recall(&names).await;
         relay.spawn("lanes", dispatcher.run(relay.stop.lanes.clone()));
         // The lanes are there before the doors open.
-        let opened = wires
-            .lanes
-            .reconfigure(compiled.lanes, compiled.routes)
-            .await;
-        opened.map_err(|_| StoreError::Closed)?;
+        let opening = relay.lanes.reconfigure(compiled.lanes, compiled.routes);
+        opening.await.map_err(|_| StoreError::Closed)?;
         relay.keep_up(&parts, &wires, (alerts, renamed));
-        relay.open_doors(&config, parts, (intake, wires));
+        relay.open_doors(&config, parts, wires);
         if config.watch {
             relay.watch();
         }
@@ -274,8 +279,8 @@ impl Relay {
         self.spawn("alerts", alerts.run(self.stop.admin.drain.clone()));
     }
 
-    fn open_doors(&mut self, config: &Config, parts: Parts, (intake, wires): (Arc<Intake>, Wires)) {
-        let jobs = wires.jobs(&parts, intake.clone(), config.store.max_waiting);
+    fn open_doors(&mut self, config: &Config, parts: Parts, wires: Wires) {
+        let (intake, jobs) = (self.intake.clone(), self.jobs.clone());
         self.spawn("jobs", jobs.clone().run(self.stop.lanes.clone()));
         let streams = Streams::until(self.stop.admin.drain.clone());
         let office = wires.office(config, &parts, (self.reloader.clone(), streams, jobs));

@@ -197,14 +197,22 @@ impl Dispatcher {
     }
 
     fn ring(&mut self, ring: Ring) {
-        let Some(lane) = self.lanes.get_mut(ring.destination()) else {
-            return;
+        let Some(destination) = ring.destination() else {
+            for lane in self.lanes.values_mut() {
+                lane.window.reread();
+            }
+            return self.listener.is_for_nobody();
+        };
+        let lane = self.lanes.get_mut(destination);
+        let Some(lane) = lane.filter(|lane| !lane.is_retired()) else {
+            return self.listener.is_for_nobody();
         };
         match ring {
             Ring::Offer { waiting, .. } if self.forgotten.contains(&waiting.id) => {}
             Ring::Offer { waiting, work, .. } => lane.window.offer(waiting, work),
             Ring::Superseded { delivery, .. } => lane.window.forget(delivery),
             Ring::Look { .. } => lane.window.look(),
+            Ring::Changed { .. } | Ring::Unsure => lane.window.reread(),
         }
     }
 

@@ -48,6 +48,8 @@ enum Reading {
     Yes,
     /// And something was written since it began: the answer may not have it.
     Outdated,
+    /// And what waits is another since it began: the answer is worth nothing.
+    Void,
 }
 
 impl Window {
@@ -80,8 +82,10 @@ impl Window {
         self.next_due = Some(self.next_due.map_or(due_at, |next| next.min(due_at)));
     }
 
-    /// Forgets a delivery that is not to go out any more; one under way is not touched.
+    /// Forgets a delivery that is not to go out any more; one under way is not touched. What waited behind it
+    /// may be due now.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
+        self.rung();
         if let Some(at) = self
             .entries
             .iter()
@@ -115,8 +119,12 @@ impl Window {
 
     /// Takes what the store answered.
     pub(super) fn refill(&mut self, due: Due) {
-        let outdated = std::mem::take(&mut self.reading) == Reading::Outdated;
+        let reading = std::mem::take(&mut self.reading);
         self.not_before = None;
+        if reading == Reading::Void {
+            return;
+        }
+        let outdated = reading == Reading::Outdated;
         let before = self.entries.len();
         let mut left_out = false;
         for waiting in due.items {
@@ -182,7 +190,7 @@ impl Window {
 
     /// A delivery that was taken is recorded. What waited behind it may be due now.
     pub(super) fn done(&mut self, waiting: &Waiting) {
-        self.stalled = false;
+        self.rung();
         self.known.remove(&waiting.id);
         if let Some(subject) = waiting.subject {
             self.busy.remove(&subject);
@@ -196,9 +204,12 @@ impl Window {
         }
         self.bytes = 0;
         self.look();
+        if self.is_reading() {
+            self.reading = Reading::Void;
+        }
     }
 
-    /// Something was written: reading again may bring something new.
+    /// Something was written, or is done: reading again may bring something new.
     fn rung(&mut self) {
         self.stalled = false;
         if self.reading == Reading::Yes {
@@ -298,6 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_from_before_what_waits_became_another_is_not_taken() {
+        let mut window = empty();
+        window.offer(waiting(2, Some(7)), None);
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.reread();
+        window.refill(due(vec![waiting(2, Some(7))], false));
+        assert!(window.take(true, |_| true).is_none());
+        assert!(window.wants(at(0)).is_some(), "it is read again");
+        window.refill(due(vec![waiting(1, Some(7))], true));
+        let first = window.take(true, |_| true).expect("what was put back");
+        assert_eq!(first.waiting.id, waiting(1, None).id);
+    }
+
+    #[test]
     fn what_is_known_is_not_taken_twice_from_the_store() {
         let mut window = empty();
         window.offer(waiting(1, None), None);
@@ -338,6 +364,32 @@ mod tests {
         );
         window.done(&first);
         assert!(window.wants(at(0)).is_some());
+    }
+
+    #[test]
+    fn what_waits_behind_a_retry_that_is_discarded_is_read_again() {
+        let mut window = empty();
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.refill(due(Vec::new(), true));
+        assert!(window.wants(at(0)).is_none());
+        window.forget(waiting(1, None).id);
+        assert!(window.wants(at(0)).is_some());
+    }
+
+    #[test]
+    fn what_waits_behind_what_is_done_while_the_store_is_read_is_read_again() {
+        let mut window = empty();
+        window.offer(waiting(1, Some(7)), None);
+        let first = window.take(true, |_| true).expect("offered").waiting;
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.done(&first);
+        window.refill(due(Vec::new(), true));
+        assert!(
+            window.wants(at(0)).is_some(),
+            "in the answer the first was still before it"
+        );
     }
 
     #[test]

@@ -231,6 +231,8 @@ impl Intake {
         let outcome = self.parts.store.accept(plan).await;
         if outcome.is_err() {
             span.fail("store");
+            // It may be written all the same, and the lanes are to find it.
+            self.parts.doorbell.ring(Ring::Unsure);
         }
         outcome
     }

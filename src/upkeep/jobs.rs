@@ -130,7 +130,7 @@ impl Jobs {
             dry_run: false,
             turn: None,
         };
-        let acts = self.store.act(act).await?;
+        let acts = self.act(act).await?;
         self.tell(&acts);
         let acted = acts.all.into_iter().next();
         Ok(acted.expect("one was asked for, and one is answered for"))
@@ -164,7 +164,7 @@ impl Jobs {
             dry_run: job.dry_run,
             turn: Some(turn),
         };
-        let acts = self.store.act(act).await?;
+        let acts = self.act(act).await?;
         if !job.dry_run {
             self.tell(&acts);
         }
@@ -254,6 +254,15 @@ impl Jobs {
         self.lanes.sending().await.ok_or(StoreError::Closed)
     }
 
+    /// Has something done; where the store fails in it, the lanes see for themselves what was.
+    async fn act(&self, act: Act) -> Result<Acts, StoreError> {
+        let acts = self.store.act(act).await;
+        if acts.is_err() {
+            self.doorbell.ring(Ring::Unsure);
+        }
+        acts
+    }
+
     /// Tells the lanes, and everybody who watches, what was done.
     fn tell(&self, acts: &Acts) {
         let mut look = BTreeSet::new();
@@ -272,7 +281,7 @@ impl Jobs {
             self.ended(*delivery, destination, State::Superseded);
         }
         for destination in look {
-            self.doorbell.ring(Ring::Look { destination });
+            self.doorbell.ring(Ring::Changed { destination });
         }
     }
 

@@ -91,8 +91,11 @@ impl Upkeep {
             let next = step_at.min(look_at);
             let next = reseal_at.map_or(next, |at| at.min(next));
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = self.renamed.changed.notified() => {}
+                // Put back to waiting, or accepted by the rules from before.
+                () = self.mover.unserved() => moved.clear(),
                 () = self.clock.idle_until(next) => {}
             }
         }
@@ -124,7 +127,7 @@ impl Upkeep {
         }
     }
 
-    /// What is moved once stays moved: nothing new waits for a name that is gone.
+    /// What is moved once stays moved, unless somebody hears that something new waits for a name that is gone.
     async fn move_renamed(&self, moved: &mut HashSet<(Name, Name)>) {
         let pairs = self.renamed.pairs.load_full();
         moved.retain(|pair| pairs.contains(pair));

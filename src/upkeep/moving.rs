@@ -24,6 +24,11 @@ pub struct Mover {
 }
 
 impl Mover {
+    /// Waits until something may wait for a destination that no lane serves.
+    pub async fn unserved(&self) {
+        self.doorbell.unserved().await;
+    }
+
     /// Moves everything that waits for `from`, which no lane serves any more, to `to`.
     pub async fn move_backlog(&self, from: &Name, to: &Name) -> Result<Moved, StoreError> {
         let mut all = Moved::default();
@@ -39,15 +44,16 @@ impl Mover {
                 receipts_after: all.receipts_after,
             };
             let waits = !step.except.is_empty();
-            let moved = self.store.move_backlog(step).await?;
+            let moved = self.store.move_backlog(step).await;
+            // Also where it failed: it may have been done all the same.
+            if moved.as_ref().map_or(true, |moved| moved.deliveries > 0) {
+                let destination = to.clone();
+                self.doorbell.ring(Ring::Changed { destination });
+            }
+            let moved = moved?;
             all.deliveries += moved.deliveries;
             all.discarded += moved.discarded;
             all.receipts_after = moved.receipts_after;
-            if moved.deliveries > 0 {
-                self.doorbell.ring(Ring::Look {
-                    destination: to.clone(),
-                });
-            }
             if moved.more {
                 continue;
             }
