@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod lacks;
 mod online;
+mod open_files;
 mod reach;
 mod rehearse;
 mod reload;
@@ -281,11 +282,8 @@ impl Relay {
             telemetry,
             clock.clone(),
         ));
-        let server = Server::new(
-            ServerLimits::from(&config.server),
-            wires.certificates,
-            clock.clone(),
-        );
+        let (senders, operators) = open_files::shared_out(ServerLimits::from(&config.server));
+        let server = Server::new(senders, wires.certificates, clock.clone());
         let serving = server.run(
             parts.ingress,
             door,
@@ -293,7 +291,7 @@ impl Relay {
             self.tasks.clone(),
         );
         self.spawn("ingress", serving);
-        let server = Server::new(ServerLimits::admin(), None, clock);
+        let server = Server::new(operators, None, clock);
         let serving = server.run(
             parts.admin,
             Arc::new(office),

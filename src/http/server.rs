@@ -50,7 +50,8 @@ pub struct ServerLimits {
     /// For a TLS handshake, for the head of a request from the end of the one before, for a peer that takes
     /// no bytes of its answer, and for the end of a connection.
     pub header_deadline: Duration,
-    /// Beyond it the connection that has been idle longest makes room; while none is idle, new ones wait.
+    /// Beyond it the connection that has been idle longest makes room, or else the one whose request has been coming in
+    /// for longest; while neither is there, new ones wait.
     pub max_connections: usize,
     /// HTTP/2 streams at once on one connection.
     pub max_streams: u32,
@@ -207,10 +208,10 @@ impl Hall {
                 Err(error) if concerns_one_peer(&error) => {}
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "connections cannot be accepted; idle ones are closed to make room");
+                        tracing::warn!(%error, "connections cannot be accepted; idle and slow ones are closed to make room");
                     }
                     failing = true;
-                    self.guests.evict_idlest();
+                    self.guests.evict_one();
                     self.pause().await;
                 }
             }
@@ -223,7 +224,7 @@ impl Hall {
         let mut asked = false;
         while self.guests.count() >= max {
             if !asked {
-                self.guests.evict_idlest();
+                self.guests.evict_one();
             }
             // Somebody may leave without having been asked; a busy one may fall idle.
             asked = tokio::select! {
@@ -284,14 +285,15 @@ impl Guests {
         self.links().len()
     }
 
-    /// Asks the connection that has been idle longest to go. Those already asked are passed over.
-    fn evict_idlest(&self) {
+    /// Asks the connection to go that can best be done without. Those already asked are passed over.
+    fn evict_one(&self) {
         let links = self.links();
-        let idlest = links
+        let least = links
             .values()
-            .filter(|link| link.is_idle() && !link.is_leaving())
-            .min_by_key(|link| link.idle_since());
-        if let Some(link) = idlest {
+            .filter(|link| !link.is_leaving())
+            .filter_map(|link| Some((link.dispensable()?, link)))
+            .min_by_key(|(order, _)| *order);
+        if let Some((_, link)) = least {
             link.evict();
         }
     }
