@@ -22,6 +22,7 @@ mod documents;
 mod erase;
 mod explain;
 mod explain_is_production;
+mod fuzz;
 mod harness;
 mod hostile;
 mod jobs;
