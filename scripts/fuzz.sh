@@ -17,7 +17,8 @@ for target in "${targets[@]}"; do
   # What is found goes to the first folder; what is worth keeping is minimised and copied by hand.
   mkdir -p "target/fuzz/corpus/$target"
   echo "== $target for $seconds s"
-  cargo +nightly fuzz run --target-dir target/fuzz "$target" "target/fuzz/corpus/$target" "fuzz/corpus/$target" -- \
+  # Without a sanitizer: there is no unsafe code of ours to watch, and it costs half the speed.
+  cargo +nightly fuzz run --sanitizer none --target-dir target/fuzz "$target" "target/fuzz/corpus/$target" "fuzz/corpus/$target" -- \
     -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 2>target/fuzz/"$target".log ||
     { tail -n 40 "target/fuzz/$target.log"; exit 1; }
   grep -E '^(stat::number_of_executed_units|stat::slowest_unit_time_sec|stat::peak_rss_mb)' "target/fuzz/$target.log"

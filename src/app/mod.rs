@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -174,11 +174,23 @@ pub fn network() -> Arc<NetworkTransport> {
     Arc::new(NetworkTransport::default())
 }
 
+/// Connections that may wait to be accepted; the kernel has a ceiling of its own (`net.core.somaxconn`). Beyond the usual 128
+/// the kernel drops what comes in, and a sender tries again only after a second.
+const BACKLOG: u32 = 4096;
+
 /// Opens a listening socket.
+#[expect(clippy::unused_async, reason = "it wants a runtime around it")]
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen { address, error })
+    let open = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error| StartError::Listen { address, error })
 }
 
 impl Relay {
