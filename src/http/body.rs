@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -39,8 +39,7 @@ pub struct Inbound {
     ended: bool,
     /// None for a body that is already there.
     link: Option<Arc<Link>>,
-    /// What is not read stands in the way of the next request.
-    in_the_way: bool,
+    version: Version,
 }
 
 enum Source {
@@ -175,12 +174,13 @@ impl Inbound {
             touched: false,
             ended: false,
             link: None,
-            in_the_way: false,
+            version: Version::HTTP_11,
         }
     }
 
     /// The body of an HTTP/1 request, of which the link gets back what is not read.
     pub(super) fn http1(request: Request<Incoming>, link: &Arc<Link>) -> Request<Self> {
+        let version = request.version();
         let expects = request.headers().contains_key(http::header::EXPECT);
         let started = link.request_began();
         request.map(|incoming| {
@@ -198,13 +198,14 @@ impl Inbound {
                 touched: false,
                 ended: empty,
                 link: Some(link.clone()),
-                in_the_way: true,
+                version,
             }
         })
     }
 
     /// The body of an HTTP/2 stream.
     pub(super) fn http2(request: Request<Incoming>, link: &Arc<Link>) -> Request<Self> {
+        let version = request.version();
         request.map(|incoming| {
             let empty = incoming.is_end_stream();
             if !empty {
@@ -217,7 +218,7 @@ impl Inbound {
                 expects: false,
                 touched: false,
                 link: Some(link.clone()),
-                in_the_way: false,
+                version,
             }
         })
     }
@@ -227,11 +228,16 @@ impl Inbound {
         self.size_hint().exact()
     }
 
+    /// What is not read of it stands before the next request.
+    fn is_in_the_way(&self) -> bool {
+        self.version < Version::HTTP_2
+    }
+
     fn end(&mut self) {
         self.ended = true;
         if let Some(link) = &self.link {
             link.body_over();
-            if self.in_the_way {
+            if self.is_in_the_way() {
                 link.all_read();
             }
         }
@@ -290,7 +296,7 @@ impl Drop for Inbound {
             return;
         };
         link.body_over();
-        if self.in_the_way {
+        if self.is_in_the_way() {
             link.leave(Leftover {
                 rest,
                 fresh: !self.touched && !self.expects,

@@ -13,7 +13,7 @@ use crate::tool::{MODES, Tool};
 /// The relay's deadlines here.
 const DEADLINES: &str = "header_deadline = \"1s\"\nbody_deadline = \"1s\"";
 /// Within this, each attacker is cut off or answered. It holds a debug build on a busy machine.
-const CUT: Duration = Duration::from_secs(60);
+const CUT: Duration = Duration::from_mins(1);
 /// The relay at rest, the budget of bodies, and what 700 connections take.
 const MEMORY: u64 = 256;
 

@@ -347,10 +347,8 @@ pub fn judge(data: &[u8]) {
 fn by_status(status: u16) -> Verdict {
     match status {
         200..=299 => Verdict::Accepted,
-        408 | 425 | 429 => Verdict::Retry,
         401 | 403 | 410 => Verdict::Blocked,
-        501 | 505 => Verdict::Rejected,
-        500..=599 => Verdict::Retry,
+        408 | 425 | 429 | 500 | 502..=504 | 506..=599 => Verdict::Retry,
         _ => Verdict::Rejected,
     }
 }
