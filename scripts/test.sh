@@ -54,6 +54,8 @@ need python3 python3-pip
 # The dashboard is tested in a browser.
 need chromium chromium
 need chromedriver chromium-driver
+# One of the attackers of tests/abuse.
+need slowhttptest slowhttptest
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} INSTA_UPDATE=no
 step "formatting" cargo fmt --check

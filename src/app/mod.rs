@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod lacks;
 mod online;
+mod open_files;
 mod reach;
 mod rehearse;
 mod reload;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -182,11 +183,23 @@ pub fn names() -> Arc<dyn Names> {
     Arc::new(SystemNames)
 }
 
+/// Connections that may wait to be accepted; the kernel has a ceiling of its own (`net.core.somaxconn`). Beyond the usual 128
+/// the kernel drops what comes in, and a sender tries again only after a second.
+const BACKLOG: u32 = 4096;
+
 /// Opens a listening socket.
+#[expect(clippy::unused_async, reason = "it wants a runtime around it")]
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen { address, error })
+    let open = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error| StartError::Listen { address, error })
 }
 
 impl Relay {
@@ -291,11 +304,8 @@ impl Relay {
             telemetry,
             clock.clone(),
         ));
-        let server = Server::new(
-            ServerLimits::from(&config.server),
-            wires.certificates,
-            clock.clone(),
-        );
+        let (senders, operators) = open_files::shared_out(ServerLimits::from(&config.server));
+        let server = Server::new(senders, wires.certificates, clock.clone());
         let serving = server.run(
             parts.ingress,
             door,
@@ -303,7 +313,7 @@ impl Relay {
             self.tasks.clone(),
         );
         self.spawn("ingress", serving);
-        let server = Server::new(ServerLimits::admin(), None, clock);
+        let server = Server::new(operators, None, clock);
         let serving = server.run(
             parts.admin,
             Arc::new(office),

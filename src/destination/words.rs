@@ -12,9 +12,11 @@ use crate::transport::Answer;
 /// Longest reason, in UTF-16 units.
 const REASON: usize = 300;
 
-/// One line of at most [`REASON`] units, without secrets.
+/// One line of at most [`REASON`] units, without secrets: neither as they are, nor as they would look once the
+/// hidden characters between them are out.
 pub(super) fn one_line(words: &str, scrubber: &Scrubber) -> String {
-    text::plain(&scrubber.scrub(words), Some(REASON))
+    let line = text::plain(&scrubber.scrub(words), None);
+    text::shorten(&scrubber.scrub(&line), REASON)
 }
 
 /// `404 Not Found`.
@@ -48,16 +50,9 @@ pub(super) fn said(answer: &Answer, json: &Value) -> Option<String> {
 /// The start of the body, at most [`EXCERPT_BYTES`], without secrets and control characters.
 pub(super) fn excerpt(answer: &Answer, scrubber: &Scrubber) -> Option<String> {
     let body = scrubber.scrub(&String::from_utf8_lossy(&answer.body));
-    let mut kept = String::new();
-    for char in body
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-    {
-        if kept.len() + char.len_utf8() > EXCERPT_BYTES {
-            break;
-        }
-        kept.push(char);
-    }
+    let shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let mut kept = scrubber.scrub(&body.chars().filter(shown).collect::<String>());
+    kept.truncate(kept.floor_char_boundary(EXCERPT_BYTES));
     (!kept.trim().is_empty()).then_some(kept)
 }
 

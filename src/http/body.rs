@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -37,7 +37,9 @@ pub struct Inbound {
     expects: bool,
     touched: bool,
     ended: bool,
+    /// None for a body that is already there.
     link: Option<Arc<Link>>,
+    version: Version,
 }
 
 enum Source {
@@ -172,11 +174,13 @@ impl Inbound {
             touched: false,
             ended: false,
             link: None,
+            version: Version::HTTP_11,
         }
     }
 
     /// The body of an HTTP/1 request, of which the link gets back what is not read.
     pub(super) fn http1(request: Request<Incoming>, link: &Arc<Link>) -> Request<Self> {
+        let version = request.version();
         let expects = request.headers().contains_key(http::header::EXPECT);
         let started = link.request_began();
         request.map(|incoming| {
@@ -185,6 +189,7 @@ impl Inbound {
                 link.all_read();
             } else {
                 link.expects_body();
+                link.body_began();
             }
             Self {
                 source: Source::Wire(incoming),
@@ -192,20 +197,29 @@ impl Inbound {
                 expects,
                 touched: false,
                 ended: empty,
-                link: (!empty).then(|| link.clone()),
+                link: Some(link.clone()),
+                version,
             }
         })
     }
 
     /// The body of an HTTP/2 stream.
-    pub(super) fn http2(request: Request<Incoming>) -> Request<Self> {
-        request.map(|incoming| Self {
-            ended: incoming.is_end_stream(),
-            source: Source::Wire(incoming),
-            started: timer::now(),
-            expects: false,
-            touched: false,
-            link: None,
+    pub(super) fn http2(request: Request<Incoming>, link: &Arc<Link>) -> Request<Self> {
+        let version = request.version();
+        request.map(|incoming| {
+            let empty = incoming.is_end_stream();
+            if !empty {
+                link.body_began();
+            }
+            Self {
+                ended: empty,
+                source: Source::Wire(incoming),
+                started: timer::now(),
+                expects: false,
+                touched: false,
+                link: Some(link.clone()),
+                version,
+            }
         })
     }
 
@@ -214,10 +228,18 @@ impl Inbound {
         self.size_hint().exact()
     }
 
+    /// What is not read of it stands before the next request.
+    fn is_in_the_way(&self) -> bool {
+        self.version < Version::HTTP_2
+    }
+
     fn end(&mut self) {
         self.ended = true;
         if let Some(link) = &self.link {
-            link.all_read();
+            link.body_over();
+            if self.is_in_the_way() {
+                link.all_read();
+            }
         }
     }
 }
@@ -241,6 +263,11 @@ impl Body for Inbound {
                 .map_err(|never: Infallible| match never {}),
             Source::Gone => Poll::Ready(None),
         };
+        if let (Poll::Ready(Some(Ok(frame))), Some(link)) = (&frame, &self.link)
+            && frame.data_ref().is_some_and(|data| !data.is_empty())
+        {
+            link.made_progress();
+        }
         let at_end = matches!(frame, Poll::Ready(None))
             || matches!((&frame, &self.source), (Poll::Ready(Some(Ok(_))), Source::Wire(rest)) if rest.is_end_stream());
         if at_end {
@@ -265,7 +292,11 @@ impl Body for Inbound {
 impl Drop for Inbound {
     fn drop(&mut self) {
         let source = std::mem::replace(&mut self.source, Source::Gone);
-        if let (false, Some(link), Source::Wire(rest)) = (self.ended, &self.link, source) {
+        let (false, Some(link), Source::Wire(rest)) = (self.ended, &self.link, source) else {
+            return;
+        };
+        link.body_over();
+        if self.is_in_the_way() {
             link.leave(Leftover {
                 rest,
                 fresh: !self.touched && !self.expects,

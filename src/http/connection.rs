@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,6 +21,10 @@ use super::reply::Reply;
 use super::server::{Hall, Handler, Place};
 use super::timer;
 use super::wire::{Stream, Wire};
+
+/// Deadlines that an answer may take to be read by a peer that asks for nothing more. Its pings, too, make us write, so that
+/// alone does not show that it reads.
+const FAREWELLS: u32 = 6;
 
 /// How long a drain waits for the reader of a stream to take its last words.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -39,8 +43,9 @@ pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, address: SocketAdd
     let mut look_again = pin!(timer::sleep_until(timer::now() + deadline));
     let mut farewell = pin!(timer::sleep_until(timer::now()));
     let mut bidden_farewell = false;
-    // Bytes written by the time it was asked to end: it may go on only while that number grows.
+    // Bytes written by the time it was asked to end: it may go on only while that number grows, and not for ever.
     let mut leaving = None;
+    let mut farewells = 0;
     loop {
         tokio::select! {
             biased;
@@ -62,12 +67,13 @@ pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, address: SocketAdd
             () = look_again.as_mut() => match link.patience(deadline) {
                 Patience::Until(at) => look_again.as_mut().reset(at),
                 Patience::Never => return,
-                Patience::Over if leaving == Some(link.written()) => return,
+                Patience::Over if leaving == Some(link.written()) || farewells > FAREWELLS => return,
                 Patience::Over => {
                     if leaving.is_none() {
                         connection.as_mut().graceful_shutdown();
                     }
                     leaving = Some(link.written());
+                    farewells += 1;
                     look_again.as_mut().reset(timer::now() + deadline);
                 }
             },
@@ -109,19 +115,25 @@ async fn answer(
     let underway = Underway::begin(&link);
     let is_http1 = request.version() < Version::HTTP_2;
     let is_head = request.method() == Method::HEAD;
+    // By the time that hyper shows a chunked request, it has dropped any Content-Length beside it: a proxy in front may
+    // have taken that one for the truth, so nothing after the body is believed (RFC 9112, section 6.1).
+    let mut last = is_http1 && request.headers().contains_key(TRANSFER_ENCODING);
     let request = if is_http1 {
         Inbound::http1(request, &link)
     } else {
-        Inbound::http2(request)
+        Inbound::http2(request, &link)
     };
     let mut response = handler.handle(request, peer).await;
     if is_http1 && let Some(leftover) = link.take_leftover() {
         if leftover.read_away().await {
             link.all_read();
         } else {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            last = true;
         }
+    }
+    if last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
     if is_head {
         strip_body(&mut response);

@@ -20,6 +20,10 @@ const FORCE: u8 = 4;
 /// Requests that a peer may begin and abandon, beyond those it sees through, before it is cut off.
 const MAX_ABANDONED: u32 = 256;
 
+/// Bytes that a peer may send without beginning a request or going on with a body: pings, settings and the like, or
+/// what was under way when a body was refused.
+const MAX_CHATTER: u64 = 4 * 1024 * 1024;
+
 /// `first_byte` while a request is being answered: bytes that come then begin nothing.
 const TAKEN: u64 = u64::MAX;
 
@@ -31,8 +35,12 @@ pub(super) struct Link {
     task: AtomicWaker,
     busy: AtomicU32,
     streams: AtomicU32,
+    /// Requests whose body is still coming in.
+    reading: AtomicU32,
+    reading_since: AtomicU64,
     asked: AtomicBool,
     abandoned: AtomicU32,
+    chatter: AtomicU64,
     idle_since: AtomicU64,
     /// When the first byte of the next request came; 0 before that.
     first_byte: AtomicU64,
@@ -79,8 +87,11 @@ impl Link {
             task: AtomicWaker::new(),
             busy: AtomicU32::new(0),
             streams: AtomicU32::new(0),
+            reading: AtomicU32::new(0),
+            reading_since: AtomicU64::new(0),
             asked: AtomicBool::new(false),
             abandoned: AtomicU32::new(0),
+            chatter: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             first_byte: AtomicU64::new(0),
             unread: AtomicBool::new(false),
@@ -110,15 +121,31 @@ impl Link {
     }
 
     /// When it last answered, or was opened; in microseconds since the server's start.
-    pub(super) fn idle_since(&self) -> u64 {
+    fn idle_since(&self) -> u64 {
         self.idle_since.load(Ordering::Relaxed)
+    }
+
+    /// How soon it is to make room for another, the least first; None while something of it is being worked on.
+    /// Who never asked for anything goes before who may ask again, and both before a request that is slow to come in.
+    pub(super) fn dispensable(&self) -> Option<(u8, u64)> {
+        if !self.is_idle() {
+            let since = self.reading_since.load(Ordering::Relaxed);
+            return self.only_reads().then_some((2, since));
+        }
+        let asked = self.asked.load(Ordering::Relaxed);
+        Some((u8::from(asked), self.idle_since()))
+    }
+
+    /// Nothing of it has come in whole.
+    fn only_reads(&self) -> bool {
+        self.reading.load(Ordering::Relaxed) >= self.busy.load(Ordering::Relaxed)
     }
 
     pub(super) fn drain(&self) {
         self.order(DRAIN);
     }
 
-    /// Asks the connection to end if it is still idle by then.
+    /// Asks the connection to end if it can still be done without by then.
     pub(super) fn evict(&self) {
         self.order(EVICT);
     }
@@ -140,7 +167,7 @@ impl Link {
                 0 => 0,
                 _ => self.orders.swap(0, Ordering::AcqRel),
             };
-            let evicted = orders & EVICT != 0 && self.is_idle();
+            let evicted = orders & EVICT != 0 && self.dispensable().is_some();
             if orders & FORCE != 0 || evicted {
                 Poll::Ready(Order::Close)
             } else if orders & DRAIN != 0 {
@@ -168,13 +195,33 @@ impl Link {
         }
     }
 
-    /// Bytes came in.
-    pub(super) fn read(&self) {
+    /// So many bytes came in; false where too many have that belong to no request.
+    pub(super) fn read(&self, bytes: usize) -> bool {
         self.unread.store(true, Ordering::Relaxed);
         if self.first_byte.load(Ordering::Relaxed) == 0 {
             self.first_byte
                 .store(self.micros().max(1), Ordering::Relaxed);
         }
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let before = self.chatter.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= MAX_CHATTER
+    }
+
+    /// What came in was good for something.
+    pub(super) fn made_progress(&self) {
+        self.chatter.store(0, Ordering::Relaxed);
+    }
+
+    /// A request's body begins to come in.
+    pub(super) fn body_began(&self) {
+        if self.reading.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.reading_since.store(self.micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// It is here, or nobody waits for it any more.
+    pub(super) fn body_over(&self) {
+        self.reading.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// When the request began that HTTP/1 has just read the head of.
@@ -263,6 +310,7 @@ impl Underway {
     pub(super) fn begin(link: &Arc<Link>) -> Self {
         link.busy.fetch_add(1, Ordering::Relaxed);
         link.asked.store(true, Ordering::Relaxed);
+        link.made_progress();
         Self {
             link: link.clone(),
             finished: false,
@@ -305,71 +353,4 @@ impl Drop for Underway {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link() -> Arc<Link> {
-        Arc::new(Link::new(timer::now()))
-    }
-
-    fn poll_order(link: &Link) -> Option<Order> {
-        let mut cx = std::task::Context::from_waker(futures_util::task::noop_waker_ref());
-        match Box::pin(link.next_order()).as_mut().poll(&mut cx) {
-            Poll::Ready(order) => Some(order),
-            Poll::Pending => None,
-        }
-    }
-
-    #[test]
-    fn a_connection_that_became_busy_is_not_evicted() {
-        let link = link();
-        let underway = Underway::begin(&link);
-        link.evict();
-        assert!(link.is_leaving());
-        assert_eq!(poll_order(&link), None);
-        assert!(!link.is_leaving());
-        drop(underway.finish());
-        link.evict();
-        assert_eq!(poll_order(&link), Some(Order::Close));
-    }
-
-    #[test]
-    fn force_outweighs_everything() {
-        let link = link();
-        let _underway = Underway::begin(&link);
-        link.drain();
-        assert_eq!(poll_order(&link), Some(Order::Drain));
-        link.drain();
-        link.force();
-        assert_eq!(poll_order(&link), Some(Order::Close));
-        assert_eq!(poll_order(&link), None);
-    }
-
-    #[test]
-    fn patience_ends_only_for_the_idle() {
-        let link = link();
-        assert_eq!(link.patience(Duration::ZERO), Patience::Never);
-        let underway = Underway::begin(&link);
-        assert!(matches!(link.patience(Duration::ZERO), Patience::Until(_)));
-        drop(underway.finish());
-        assert_eq!(link.patience(Duration::ZERO), Patience::Over);
-        assert!(matches!(
-            link.patience(Duration::from_mins(1)),
-            Patience::Until(_)
-        ));
-    }
-
-    #[test]
-    fn whoever_only_abandons_requests_is_cut_off() {
-        let link = link();
-        for _ in 0..MAX_ABANDONED {
-            drop(Underway::begin(&link));
-        }
-        assert_eq!(poll_order(&link), None);
-        drop(Underway::begin(&link).finish());
-        drop(Underway::begin(&link));
-        assert_eq!(poll_order(&link), None, "a finished one makes up for it");
-        drop(Underway::begin(&link));
-        assert_eq!(poll_order(&link), Some(Order::Close));
-    }
-}
+mod tests;

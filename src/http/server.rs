@@ -35,8 +35,11 @@ const MAX_HEAD: usize = 32 * 1024;
 /// HTTP/2 streams that a peer may reset before they were looked at, and that it may make us reset.
 const MAX_RESETS: usize = 64;
 
-/// How long to wait after `accept` failed, and between looks for a connection that fell idle.
+/// Between looks for a connection that can make room, unless one goes before.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// That accepting fails is said once in so long.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// Answers requests. A handler's future is dropped where its peer goes away first.
 #[async_trait]
@@ -50,7 +53,8 @@ pub struct ServerLimits {
     /// For a TLS handshake, for the head of a request from the end of the one before, for a peer that takes
     /// no bytes of its answer, and for the end of a connection.
     pub header_deadline: Duration,
-    /// Beyond it the connection that has been idle longest makes room; while none is idle, new ones wait.
+    /// Beyond it the connection that has been idle longest makes room, or else the one whose request has been coming in
+    /// for longest; while neither is there, new ones wait.
     pub max_connections: usize,
     /// HTTP/2 streams at once on one connection.
     pub max_streams: u32,
@@ -196,22 +200,22 @@ fn protocols(limits: &ServerLimits, tasks: &TaskTracker) -> auto::Builder<Tracke
 impl Hall {
     /// Accepts connections, for ever.
     async fn accept(self: &Arc<Self>, listener: &TcpListener, tasks: &TaskTracker) {
-        let mut failing = false;
+        let mut quiet_until = None;
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => {
-                    failing = false;
                     self.make_room().await;
                     self.admit(stream, address, tasks);
                 }
                 Err(error) if concerns_one_peer(&error) => {}
                 Err(error) => {
-                    if !failing {
-                        tracing::warn!(%error, "connections cannot be accepted; idle ones are closed to make room");
+                    let now = self.clock.now();
+                    if quiet_until.is_none_or(|until| now >= until) {
+                        tracing::warn!(%error, "connections cannot be accepted; idle and slow ones are closed to make room");
+                        quiet_until = Some(plus(now, QUIET));
                     }
-                    failing = true;
-                    self.guests.evict_idlest();
-                    self.pause().await;
+                    self.guests.evict_one();
+                    self.somebody_left().await;
                 }
             }
         }
@@ -223,13 +227,19 @@ impl Hall {
         let mut asked = false;
         while self.guests.count() >= max {
             if !asked {
-                self.guests.evict_idlest();
+                self.guests.evict_one();
             }
             // Somebody may leave without having been asked; a busy one may fall idle.
-            asked = tokio::select! {
-                () = self.guests.left.notified() => true,
-                () = self.pause() => false,
-            };
+            asked = self.somebody_left().await;
+        }
+    }
+
+    /// Waits until a connection is gone, or for a moment: false then.
+    async fn somebody_left(&self) -> bool {
+        let until = plus(self.clock.now(), PAUSE);
+        tokio::select! {
+            () = self.guests.left.notified() => true,
+            () = self.clock.sleep_until(until) => false,
         }
     }
 
@@ -240,11 +250,6 @@ impl Hall {
         }
         let place = self.guests.enter();
         tasks.spawn(connection::serve(self.clone(), stream, address, place));
-    }
-
-    async fn pause(&self) {
-        let until = plus(self.clock.now(), PAUSE);
-        self.clock.sleep_until(until).await;
     }
 }
 
@@ -284,14 +289,15 @@ impl Guests {
         self.links().len()
     }
 
-    /// Asks the connection that has been idle longest to go. Those already asked are passed over.
-    fn evict_idlest(&self) {
+    /// Asks the connection to go that can best be done without. Those already asked are passed over.
+    fn evict_one(&self) {
         let links = self.links();
-        let idlest = links
+        let least = links
             .values()
-            .filter(|link| link.is_idle() && !link.is_leaving())
-            .min_by_key(|link| link.idle_since());
-        if let Some(link) = idlest {
+            .filter(|link| !link.is_leaving())
+            .filter_map(|link| Some((link.dispensable()?, link)))
+            .min_by_key(|(order, _)| *order);
+        if let Some((_, link)) = least {
             link.evict();
         }
     }

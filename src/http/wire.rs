@@ -113,10 +113,11 @@ impl AsyncRead for Wire {
         let this = self.get_mut();
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            this.link.read();
-        } else {
+        let more = buffer.filled().len() - before;
+        if more == 0 {
             this.saw_end = true;
+        } else if !this.link.read(more) {
+            return Poll::Ready(Err(io::Error::other("too much that is no request")));
         }
         Poll::Ready(Ok(()))
     }

@@ -69,6 +69,8 @@ async fn what_is_not_taken_is_told_why() {
         );
     };
     check(relay.post("jobmojito", "{").await, 400, "not-json");
+    let not_text = bytes::Bytes::from_static(b"{\"id\":\"\xff\"}");
+    check(relay.post("jobmojito", not_text).await, 400, "not-json");
     check(
         relay
             .post("jobmojito", "[".repeat(65) + &"]".repeat(65))
@@ -96,6 +98,18 @@ async fn what_is_not_taken_is_told_why() {
         .request(http::Method::GET, &url, bytes::Bytes::new(), &[])
         .await;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_key_that_comes_twice_the_last_counts() {
+    let relay = TestRelay::start(PLAIN).await;
+    let body = r#"{"id":"first","id":"last","status":"active","score":1,"score":2}"#;
+    let taken = relay.post("jobmojito", body).await.json();
+    assert_eq!(taken["subject"], "last");
+    let same = relay
+        .post("jobmojito", r#"{"score":2,"id":"last","status":"active"}"#)
+        .await;
+    assert_eq!((same.status, &same.json()["id"]), (200, &taken["id"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The house stands as ARCHITECTURE.md says: who may name whom, and what may be named where.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Rooms, lowest floor first. The rules are one room; a room is a file or a folder of that name.
@@ -197,11 +198,9 @@ fn a_file_stays_readable() {
 #[test]
 fn architecture_md_is_short_and_names_every_room() {
     let text = std::fs::read_to_string("ARCHITECTURE.md").unwrap();
-    assert!(
-        text.lines().count() <= 150,
-        "{} lines",
-        text.lines().count()
-    );
+    let (house, _) = text.split_once("## Dependencies").unwrap();
+    let lines = house.lines().count();
+    assert!(lines <= 150, "{lines} lines before the dependencies");
     for file in sources() {
         let room = room_of(&file.path);
         assert!(
@@ -209,4 +208,41 @@ fn architecture_md_is_short_and_names_every_room() {
             "ARCHITECTURE.md does not name {room}"
         );
     }
+}
+
+#[test]
+fn architecture_md_says_of_every_dependency_what_it_is_for() {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
+    let manifest: toml_edit::DocumentMut = manifest.parse().unwrap();
+    let crates: BTreeSet<String> = ["dependencies", "dev-dependencies", "build-dependencies"]
+        .iter()
+        .filter_map(|section| manifest.get(section)?.as_table_like())
+        .flat_map(|table| table.iter().map(|(name, _)| name.to_owned()))
+        .collect();
+    let text = std::fs::read_to_string("ARCHITECTURE.md").unwrap();
+    let (_, section) = text.split_once("## Dependencies").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let mut told = BTreeSet::new();
+    for row in rows.skip(2) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, what] = cells[..] else {
+            panic!("not two cells: {row}");
+        };
+        assert!(!what.is_empty(), "{name} is there for nothing");
+        assert!(told.insert(name.to_owned()), "{name} twice");
+    }
+    assert_eq!(told, crates);
+}
+
+/// The workspace's lint covers every target of it; fuzz/ has to let libFuzzer's macro export a symbol.
+#[test]
+fn unsafe_code_is_forbidden_in_every_target() {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
+    let manifest: toml_edit::DocumentMut = manifest.parse().unwrap();
+    let lint = manifest["lints"]["rust"]["unsafe_code"].as_str();
+    assert_eq!(lint, Some("forbid"));
+    assert!(
+        manifest.get("workspace").is_none(),
+        "another crate of it needs the lint too"
+    );
 }

@@ -23,6 +23,7 @@ mod documents;
 mod erase;
 mod explain;
 mod explain_is_production;
+mod fuzz;
 mod guesses;
 mod harness;
 mod hostile;

@@ -8,8 +8,11 @@
 mod bodies;
 mod deadlines;
 mod endings;
+mod floods;
+pub mod frames;
 mod protocols;
 mod receipts;
+mod smuggling;
 
 use std::io;
 use std::pin::Pin;

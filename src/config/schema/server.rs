@@ -56,7 +56,7 @@ pub struct Server {
     pub body_deadline: Option<Duration>,
     /// For the headers alone, and for a TLS handshake. At most 10 minutes.
     pub header_deadline: Option<Duration>,
-    /// Connections at once.
+    /// Connections at once, and at most half of the files that may be open (`ulimit -n`). Beyond it, who is idle makes room.
     pub max_connections: Option<Count>,
     /// HTTP/2 streams at once on one connection.
     pub max_streams: Option<Count>,

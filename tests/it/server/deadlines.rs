@@ -206,3 +206,42 @@ async fn while_all_are_busy_a_new_connection_waits() {
     assert_eq!(read_answer(&mut busy).await.body, "passed");
     assert_eq!(read_answer(&mut waits).await.body, "hello");
 }
+
+#[tokio::test]
+async fn who_never_asked_for_anything_makes_room_first() {
+    let mut setup = Setup::default();
+    setup.server.max_connections = 2;
+    let relay = setup.start().await;
+    let mut sender = relay.connect().await;
+    assert_eq!(get(&mut sender, "/hello").await.status, 200);
+    for _ in 0..3 {
+        let mut silent = relay.connect().await;
+        let mut another = relay.connect().await;
+        send(&mut another, "GET /hello").await;
+        assert!(read_rest(&mut silent).await.is_empty());
+        assert_eq!(get(&mut sender, "/hello").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn while_none_is_idle_the_slowest_to_come_in_makes_room() {
+    let mut setup = Setup::default();
+    setup.server.max_connections = 3;
+    let relay = setup.start().await;
+    let mut busy = relay.connect().await;
+    send(&mut busy, &post("/gate", "content-length: 0")).await;
+    assert_eq!(relay.told().await, Told::Entered);
+    let (mut slow, mut slower) = (relay.connect().await, relay.connect().await);
+    for stream in [&mut slower, &mut slow] {
+        let asking = post("/read", "content-length: 10\r\nexpect: 100-continue");
+        send(stream, &asking).await;
+        assert_eq!(read_answer(stream).await.status, 100);
+    }
+    let mut another = relay.connect().await;
+    assert_eq!(get(&mut another, "/hello").await.status, 200);
+    assert!(read_rest(&mut slower).await.is_empty());
+    send(&mut slow, "0123456789").await;
+    assert_eq!(read_answer(&mut slow).await.body, "read 10");
+    relay.open_gate();
+    assert_eq!(read_answer(&mut busy).await.body, "passed");
+}
