@@ -108,6 +108,11 @@ pub enum AdminProblem {
     TooManyRequests {
         retry_after: Duration,
     },
+    /// The store is at fault; in its words, which hold no data.
+    StoreFails {
+        words: String,
+        retry_after: Duration,
+    },
     Unavailable {
         reason: Unavailable,
         retry_after: Duration,
@@ -272,7 +277,7 @@ impl AdminProblem {
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFails { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -303,6 +308,10 @@ impl From<AdminProblem> for Problem {
                 "This is answered as {kind}, which `accept` leaves out."
             )),
             AdminProblem::TooManyRequests { retry_after } => too_many(retry_after),
+            AdminProblem::StoreFails { words, retry_after } => {
+                unavailable(Unavailable::Store, retry_after)
+                    .detail(format!("At the moment {words}."))
+            }
             AdminProblem::Unavailable {
                 reason,
                 retry_after,
