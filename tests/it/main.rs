@@ -29,6 +29,7 @@ mod lanes;
 mod minimise;
 mod moving;
 mod online;
+mod outages;
 mod peers;
 mod presets;
 mod retention;

@@ -28,7 +28,7 @@ impl Taken {
         let mut events = Vec::new();
         for n in 0..count {
             let mut plan = plan(&format!("s-{n}"), 1, n, &["crm", "ats"]);
-            plan.payload = Bytes::from(format!("{{\"id\":\"s-{n}\",\"x\":\"{:0>3000}\"}}", n));
+            plan.payload = Bytes::from(format!("{{\"id\":\"s-{n}\",\"x\":\"{n:0>3000}\"}}"));
             let (id, payload) = (plan.event.id, plan.payload.clone());
             home.accepted(plan).await;
             let length = usize::try_from(log.metadata().unwrap().len()).unwrap();
