@@ -41,22 +41,52 @@ pub async fn long(rounds: u32, posts: u32) {
             let measured = well.measure(process, (round, n, posts), &*clock).await;
             // The first round opens the breaker.
             if round > 0 {
-                took[n].extend(measured);
+                took[n].push(Percentiles::of(measured));
             }
         }
     }
-    let [(half, slow), (dead_half, dead_slow)] = took.map(percentiles);
-    let ratio = dead_slow.as_secs_f64() / slow.as_secs_f64();
+    let [well, dead] = took.map(|rounds| Percentiles::median(&rounds));
+    let ratio = dead.slow.as_secs_f64() / well.slow.as_secs_f64();
     println!(
-        "lanes: beside one that is well p50 {half:.2?} p99 {slow:.2?}; beside a dead one p50 {dead_half:.2?} p99 \
-         {dead_slow:.2?}; ratio of p99 {ratio:.2} (at most 1.2)"
+        "lanes: medians over rounds, beside one that is well {well}; beside a dead one {dead}; ratio of p99 \
+         {ratio:.2} (at most 1.2)"
     );
     assert!(ratio <= 1.2, "{ratio}");
 }
 
-fn percentiles(mut took: Vec<Duration>) -> (Duration, Duration) {
-    took.sort();
-    (took[took.len() / 2], took[took.len() * 99 / 100])
+/// Of one round: a machine that was busy for a moment spoils that round, and not the figure.
+#[derive(Clone, Copy)]
+struct Percentiles {
+    half: Duration,
+    slow: Duration,
+}
+
+impl Percentiles {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort();
+        Self {
+            half: took[took.len() / 2],
+            slow: took[took.len() * 99 / 100],
+        }
+    }
+
+    fn median(rounds: &[Self]) -> Self {
+        let middle = |figure: fn(&Self) -> Duration| {
+            let mut figures: Vec<Duration> = rounds.iter().map(figure).collect();
+            figures.sort();
+            figures[figures.len() / 2]
+        };
+        Self {
+            half: middle(|one| one.half),
+            slow: middle(|one| one.slow),
+        }
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "p50 {:.2?} p99 {:.2?}", self.half, self.slow)
+    }
 }
 
 fn configuration(well: SocketAddr, other: SocketAddr) -> Folder {

@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The lock beside the file. It goes with this handle.
 pub(super) struct Lock {
     pub(super) file: File,
-    /// The file by its own name: reached by a link, it would have another lock and another log.
+    /// The file by its own name: beside a link to it there would be another lock.
     pub(super) path: PathBuf,
     /// There was a store in the file once, and the file is still there.
     pub(super) used: bool,
