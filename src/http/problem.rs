@@ -109,6 +109,11 @@ pub enum AdminProblem {
     TooManyGuesses {
         retry_after: Duration,
     },
+    /// The store is at fault; in its words, which hold no data.
+    StoreFails {
+        words: String,
+        retry_after: Duration,
+    },
     Unavailable {
         reason: Unavailable,
         retry_after: Duration,
@@ -273,7 +278,7 @@ impl AdminProblem {
             Self::NotAcceptable { .. } => StatusCode::NOT_ACCEPTABLE,
             Self::Unprocessable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyGuesses { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFails { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -307,6 +312,10 @@ impl From<AdminProblem> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses")
                     .detail("Too many wrong tokens came from this address. The right one is taken all the same.")
                     .retry_after(retry_after)
+            }
+            AdminProblem::StoreFails { words, retry_after } => {
+                unavailable(Unavailable::Store, retry_after)
+                    .detail(format!("At the moment {words}."))
             }
             AdminProblem::Unavailable {
                 reason,

@@ -15,6 +15,7 @@
 mod backup;
 mod cli;
 mod crash;
+mod disk;
 mod explain;
 mod lifecycle;
 mod many;

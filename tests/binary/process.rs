@@ -65,10 +65,17 @@ impl Process {
         admin: SocketAddr,
         environment: &[(&str, &str)],
     ) -> Result<Self, (ExitStatus, String)> {
-        let mut child = relay(folder)
+        let mut command = relay(folder);
+        command
             .envs(environment.iter().copied())
             .args(["serve", "--override", "server.listen=127.0.0.1:0"])
-            .args(["--override", &format!("admin.listen={admin}")])
+            .args(["--override", &format!("admin.listen={admin}")]);
+        Self::watch(&mut command)
+    }
+
+    /// Runs what serves, and waits until it is ready.
+    pub fn watch(command: &mut Command) -> Result<Self, (ExitStatus, String)> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -122,8 +129,12 @@ impl Process {
         self.log.lock().unwrap().join("\n")
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.id().to_string();
         assert!(
             Command::new("kill")
                 .args(["-s", name, &id])

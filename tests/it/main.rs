@@ -32,6 +32,7 @@ mod lanes;
 mod minimise;
 mod moving;
 mod online;
+mod outages;
 mod peers;
 mod presets;
 mod retention;

@@ -340,8 +340,8 @@ impl Handler for Admin {
 impl From<StoreError> for AdminProblem {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "admin request not answered");
-        Self::Unavailable {
-            reason: Unavailable::Store,
+        Self::StoreFails {
+            words: error.to_string(),
             retry_after: TRY_AGAIN,
         }
     }

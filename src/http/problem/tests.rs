@@ -96,6 +96,10 @@ fn admin_problems_are_as_the_contract_says() {
         AdminProblem::TooManyGuesses {
             retry_after: Duration::ZERO,
         },
+        AdminProblem::StoreFails {
+            words: "the store cannot be written: the disk is full".to_owned(),
+            retry_after: Duration::from_secs(5),
+        },
     ];
     let all = table.map(shown).join("\n");
     insta::assert_snapshot!(all, @r#"
@@ -115,6 +119,8 @@ fn admin_problems_are_as_the_contract_says() {
     {"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"line 3"}
     429 | retry-after: 1
     {"type":"urn:mojito-relay:problem:too-many-guesses","title":"Too Many Requests","status":429,"detail":"Too many wrong tokens came from this address. The right one is taken all the same."}
+    503 | retry-after: 5
+    {"type":"urn:mojito-relay:problem:unavailable","title":"Service Unavailable","status":503,"detail":"At the moment the store cannot be written: the disk is full.","reason":"store"}
     "#);
 }
 

@@ -215,3 +215,10 @@ impl<'a> Batch<'a> {
         *self.memory.tally.entry(key).or_default() += delta;
     }
 }
+
+/// Reads what [`Batch::probe`] wrote.
+pub(super) fn probed(conn: &Connection) -> Result<(), Fault> {
+    conn.prepare_cached("SELECT value FROM meta WHERE key = 'probe'")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    Ok(())
+}

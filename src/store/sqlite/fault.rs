@@ -1,7 +1,7 @@
 //! What can go wrong inside a transaction, and which part of it is the machine's fault. Messages name
 //! tables and columns, never what is in them.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -38,6 +38,29 @@ impl Fault {
                 | ErrorCode::Unknown
         )
     }
+
+    /// True where the disk itself failed: of what was written and not yet synced, nothing is certain.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        self.code() == Some(ErrorCode::SystemIoFailure)
+    }
+
+    /// True where the file is damaged, and not just a row of it.
+    pub(super) fn is_damage(&self) -> bool {
+        let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+        self.code().is_some_and(|code| damage.contains(&code))
+    }
+
+    /// True where the file was never a database, or its first bytes are not what they were.
+    pub(super) fn is_no_database(&self) -> bool {
+        self.code() == Some(ErrorCode::NotADatabase)
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        }
+    }
 }
 
 impl From<&Fault> for StoreError {
@@ -61,16 +84,12 @@ impl From<Fault> for StoreError {
 pub(super) const REPAIR: &str = "stop the relay and restore a backup made by `relay backup`, or move \
      the file away to start with an empty store";
 
+/// The file beside the log, which readers and writer share, could not be made or grow.
+const NO_ROOM: [i32; 2] = [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE];
+
 fn from_sqlite(error: &rusqlite::Error) -> StoreError {
     match error {
-        rusqlite::Error::SqliteFailure(code, _)
-            if matches!(
-                code.code,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
-            ) =>
-        {
-            StoreError::Corrupt(format!("{error}; {REPAIR}"))
-        }
+        rusqlite::Error::SqliteFailure(code, _) => from_code(*code, error),
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
@@ -79,4 +98,26 @@ fn from_sqlite(error: &rusqlite::Error) -> StoreError {
         }
         other => StoreError::Unavailable(other.to_string()),
     }
+}
+
+/// In the words of whoever has to mend it: they are shown to everybody who asks whether the relay is ready.
+fn from_code(code: ffi::Error, error: &rusqlite::Error) -> StoreError {
+    let words = match code.code {
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            // Also what a disk could not read is damage to SQLite.
+            return StoreError::Corrupt(format!(
+                "its file is damaged, or the disk cannot read it; {REPAIR}"
+            ));
+        }
+        ErrorCode::DiskFull => "the disk is full",
+        _ if NO_ROOM.contains(&code.extended_code) => "the disk is full or cannot be written",
+        ErrorCode::SystemIoFailure => "the disk reports an input/output error",
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "its file or folder is read-only",
+        ErrorCode::CannotOpen => "its file cannot be opened",
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => "another process has locked it",
+        _ => return StoreError::Unavailable(error.to_string()),
+    };
+    StoreError::Unavailable(format!("{words} (SQLite's code {})", code.extended_code))
 }

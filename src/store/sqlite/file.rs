@@ -2,6 +2,7 @@
 //! promises rest on. Knows no tables.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +18,17 @@ pub(super) const APPLICATION_ID: i32 = 0x6d6a_7279;
 /// How long a connection waits for a lock that somebody else holds, such as a backup tool.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Makes the directory and takes the lock beside the file; the lock goes with the returned handle.
-pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+/// The lock beside the file. It goes with this handle.
+pub(super) struct Lock {
+    pub(super) file: File,
+    /// The file by its own name: beside a link to it there would be another lock.
+    pub(super) path: PathBuf,
+    /// There was a store in the file once, and the file is still there.
+    pub(super) used: bool,
+}
+
+/// Makes the directory and takes the lock beside the file.
+pub(super) fn lock(path: &Path) -> Result<Lock, StoreError> {
     let cannot = |what: &str, error: std::io::Error| {
         StoreError::Unavailable(format!("cannot {what} {}: {error}", path.display()))
     };
@@ -28,7 +38,10 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     {
         std::fs::create_dir_all(parent).map_err(|e| cannot("make the directory of", e))?;
     }
-    let file = private(&beside(path, ".lock")).map_err(|e| cannot("make the lock of", e))?;
+    let existed = path.exists();
+    private(path).map_err(|e| cannot("open", e))?;
+    let own = path.canonicalize().map_err(|e| cannot("find", e))?;
+    let file = private(&beside(&own, ".lock")).map_err(|e| cannot("make the lock of", e))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -36,8 +49,30 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         }
         Err(TryLockError::Error(error)) => return Err(cannot("lock", error)),
     }
-    private(path).map_err(|e| cannot("open", e))?;
-    Ok(file)
+    let used = existed && file.metadata().is_ok_and(|lock| lock.len() > 0);
+    Ok(Lock {
+        file,
+        path: own,
+        used,
+    })
+}
+
+impl Lock {
+    /// Notes that there is a store now.
+    pub(super) fn use_it(&self) -> std::io::Result<()> {
+        if self.file.metadata()?.len() == 0 {
+            (&self.file).write_all(b"there is a store beside this\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// What to say of a file that lost everything, which is not a new one.
+pub(super) fn emptied(path: &Path) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{} is empty, and it was not before; {REPAIR}",
+        path.display()
+    ))
 }
 
 /// Refuses a file that is not ours, before anything is written to it. True where it is empty.
@@ -55,15 +90,26 @@ pub(super) fn inspect(path: &Path) -> Result<bool, StoreError> {
             "{} is the database of another application; let store.url name another file",
             path.display()
         ))),
-        Err(fault) => Err(match StoreError::from(fault) {
-            StoreError::Corrupt(what) if what.contains("not a database") => {
-                StoreError::Corrupt(format!(
-                    "{} is not an SQLite database; let store.url name another file, or move this one away",
-                    path.display()
-                ))
-            }
-            other => other,
-        }),
+        Err(fault) if fault.is_no_database() => Err(StoreError::Corrupt(format!(
+            "{} is not an SQLite database; restore a backup made by `relay backup`, let store.url name \
+             another file, or move this one away",
+            path.display()
+        ))),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// Names the file in what went wrong with it.
+pub(super) fn named(path: &Path, error: StoreError) -> StoreError {
+    let name = path.display().to_string();
+    match error {
+        StoreError::Corrupt(what) if !what.contains(&name) => {
+            StoreError::Corrupt(format!("{name}: {what}"))
+        }
+        StoreError::Unavailable(what) if !what.contains(&name) => {
+            StoreError::Unavailable(format!("{name}: {what}"))
+        }
+        other => other,
     }
 }
 
@@ -121,6 +167,17 @@ pub(super) fn try_checkpoint(conn: &Connection) -> Result<(), Fault> {
     outcome
 }
 
+/// What the log holds goes into the file before anything is added to it. After a sync that failed the system
+/// may show in the log what never reached the disk: what came after it there would be lost with it. False
+/// where somebody reads the log: who copies the store at length must not keep a relay from starting.
+pub(super) fn write_back(conn: &Connection) -> Result<bool, Fault> {
+    match try_checkpoint(conn) {
+        Ok(()) => Ok(true),
+        Err(Fault::Unfit(_)) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// What to say of damage found at start.
 pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Corrupt(format!("{what}; {REPAIR}"))
@@ -159,7 +216,7 @@ pub(super) fn private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

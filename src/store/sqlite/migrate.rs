@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::fault::Fault;
 use super::file::{APPLICATION_ID, damaged};
@@ -49,7 +49,12 @@ pub(super) fn check_version(conn: &Connection) -> Result<usize, StoreError> {
 pub(super) fn migrate(conn: &mut Connection, key: [u8; 32]) -> Result<(), StoreError> {
     let version = check_version(conn)?;
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
-        step(conn, index + 1, sql, key)?;
+        step(conn, index + 1, sql, key).map_err(|fault| match fault {
+            Fault::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+                damaged("its schema is not what its number says")
+            }
+            fault => fault.into(),
+        })?;
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod subjects;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod work;
 mod writer;
 
@@ -53,6 +54,7 @@ use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Li
 use migrate::Identity;
 use paging::Search;
 use readers::Readers;
+use trust::Trust;
 use writer::{Setup, Writer};
 
 /// What a store in a file is opened with.
@@ -75,17 +77,32 @@ pub struct SqliteStore {
     waiting: Arc<AtomicU64>,
     writer: Writer,
     readers: Arc<Readers>,
+    trust: Arc<Trust>,
 }
 
 impl SqliteStore {
     /// Opens the file, takes it for this relay and brings its schema up to date. It blocks.
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let path = options.path.clone();
-        let lock = file::lock(&path)?;
+        Self::try_open(options).map_err(|error| file::named(&options.path, error))
+    }
+
+    fn try_open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let lock = file::lock(&options.path)?;
+        let path = lock.path.clone();
         let fresh = file::inspect(&path)?;
+        if fresh && lock.used {
+            return Err(file::emptied(&path));
+        }
         let mut conn = file::open_writer(&path, fresh)?;
+        let trust = Arc::new(Trust::new(&path, Arc::clone(&options.clock)));
+        if !fresh {
+            let all_is_in_it = file::write_back(&conn)?;
+            trust.examine(all_is_in_it)?;
+        }
         migrate::migrate(&mut conn, options.key)?;
         sealed::adopt(&mut conn, &options.seals)?;
+        lock.use_it()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let identity = migrate::identify(&mut conn, options.seals.clone())?;
         let seals = Arc::clone(&identity.seals);
         let waiting = Arc::new(AtomicU64::new(0));
@@ -96,14 +113,27 @@ impl SqliteStore {
             waiting: Arc::clone(&waiting),
             clock: Arc::clone(&options.clock),
             on_commit: options.on_commit.clone(),
-            lock,
+            trust: Arc::clone(&trust),
+            lock: lock.file,
         })?;
         Ok(Self {
             identity,
             waiting,
             writer,
-            readers: Arc::new(Readers::new(path, seals)),
+            readers: Arc::new(Readers::new(path, (seals, Arc::clone(&trust)))),
+            trust,
         })
+    }
+
+    /// Refuses what must not be put into a damaged file.
+    async fn sound(&self) -> Result<(), StoreError> {
+        if !self.trust.is_damaged() {
+            return Ok(());
+        }
+        let trust = Arc::clone(&self.trust);
+        let looking = tokio::task::spawn_blocking(move || trust.look_again()).await;
+        looking
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("a look at the store failed".into())))
     }
 }
 
@@ -118,6 +148,7 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, plan: AcceptPlan) -> Result<AcceptOutcome, StoreError> {
+        self.sound().await?;
         let write = move |batch: &mut batch::Batch<'_>| accept::accept(batch, &plan);
         self.writer.write(write).await
     }
@@ -306,7 +337,10 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.writer.write(|batch| batch.probe()).await
+        self.sound().await?;
+        self.writer.write(|batch| batch.probe()).await?;
+        // What was just written is in no reader's cache: this one has to reach the disk, too.
+        self.readers.read(|view| batch::probed(&view.conn)).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::fault::Fault;
 use super::file;
+use super::trust::Trust;
 use crate::model::Name;
 use crate::store::{Keyring, StoreError};
 
@@ -22,6 +23,7 @@ pub(super) struct Readers {
     permits: Arc<Semaphore>,
     names: RwLock<HashMap<i64, Name>>,
     seals: Arc<Keyring>,
+    trust: Arc<Trust>,
 }
 
 /// One consistent view of the store: a read transaction, the dictionary of names, and the
@@ -33,13 +35,14 @@ pub(super) struct View<'a> {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, seals: Arc<Keyring>) -> Self {
+    pub(super) fn new(path: PathBuf, (seals, trust): (Arc<Keyring>, Arc<Trust>)) -> Self {
         Self {
             path,
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(READERS)),
             names: RwLock::default(),
             seals,
+            trust,
         }
     }
 
@@ -53,7 +56,7 @@ impl Readers {
         let permit = permit.map_err(|_| StoreError::Closed)?;
         let this = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
-            let outcome = this.look(look);
+            let outcome = this.look(look).inspect_err(|fault| this.trust.note(fault));
             // Only now, also where the caller has gone away: the read has lasted until here.
             drop(permit);
             outcome

@@ -15,6 +15,7 @@ use super::batch::{Batch, Memory};
 use super::fault::Fault;
 use super::file;
 use super::migrate::Identity;
+use super::trust::Trust;
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -41,6 +42,7 @@ pub(super) struct Setup {
     pub(super) waiting: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) on_commit: Option<OnCommit>,
+    pub(super) trust: Arc<Trust>,
     /// Held until the thread has let the file go.
     pub(super) lock: std::fs::File,
 }
@@ -73,6 +75,8 @@ impl Writer {
             waiting: setup.waiting,
             clock: setup.clock,
             on_commit: setup.on_commit,
+            trust: setup.trust,
+            doubtful: false,
             open: Some((setup.conn, memory)),
             _lock: setup.lock,
         };
@@ -167,6 +171,9 @@ struct Thread {
     waiting: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     on_commit: Option<OnCommit>,
+    trust: Arc<Trust>,
+    /// The disk failed: what the log shows need not be on it.
+    doubtful: bool,
     /// None after a fault of the machine, until it can be opened again.
     open: Option<(Connection, Memory)>,
     _lock: std::fs::File,
@@ -226,7 +233,10 @@ impl Thread {
     }
 
     fn transact(&mut self, commands: &mut [Box<dyn Command>]) -> Result<(), Fault> {
-        let outcome = self.try_transact(commands);
+        let outcome = self.try_transact(commands).inspect_err(|fault| {
+            self.trust.note(fault);
+        });
+        self.doubtful |= outcome.as_ref().is_err_and(Fault::is_of_the_disk);
         match (&outcome, &mut self.open) {
             (Ok(_), _) => self.publish_waiting(),
             (Err(fault), _) if fault.is_environment() => self.open = None,
@@ -265,6 +275,10 @@ impl Thread {
     fn opened(&mut self) -> Result<&mut (Connection, Memory), Fault> {
         if self.open.is_none() {
             let conn = file::open_writer(&self.path, false)?;
+            if self.doubtful {
+                file::checkpoint(&conn)?;
+                self.doubtful = false;
+            }
             let memory = Memory::load(&conn, self.identity.clone())?;
             self.open = Some((conn, memory));
             self.publish_waiting();

@@ -114,6 +114,11 @@ impl TestRelay {
         Remains::new(Arc::default(), network).start(toml).await
     }
 
+    /// The same, but what it sends goes to a receiver of the test's own making.
+    pub async fn start_towards(transport: Arc<dyn Transport>, toml: &str) -> Self {
+        Remains::new(Arc::default(), transport).start(toml).await
+    }
+
     /// What destinations gave back to find things again.
     pub fn receipts(&self) -> Vec<String> {
         let store = rusqlite::Connection::open(self.folder.path().join("relay.db"));

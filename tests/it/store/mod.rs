@@ -2,6 +2,7 @@
 //! file can get wrong is in `sqlite.rs`.
 
 mod accept;
+mod damage;
 mod jobs;
 mod kept;
 mod lanes;
