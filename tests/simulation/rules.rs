@@ -117,17 +117,15 @@ impl Rules {
             "revisions = \"latest\"\nsettle = \"20s\"",
         );
         toml += &destination(slow, "slow.test", &rate);
-        toml += "[[routes]]\nname = \"every\"\nto = [\"all\", \"latest\"]\n";
-        let when = format!("when = \"result.score >= {least}.0\"");
-        toml += &[
-            "[[routes]]\nname = \"good\"",
-            &when,
-            &format!("to = [\"{slow}\"]\n"),
-        ]
-        .join("\n");
+        let route = |name: &str, keys: &str, to: &str| {
+            format!("[[routes]]\nname = \"{name}\"\n{keys}\nto = [\"{to}\"]\n")
+        };
+        let good = format!("when = \"result.score >= {least}.0\"");
+        toml += &route("every", "", "all\", \"latest");
+        toml += &route("good", &good, slow);
         if self != Self::Less {
             toml += &destination("loose", "loose.test", "order = \"none\"");
-            toml += "[[routes]]\nname = \"second\"\nfrom = [\"two\"]\nto = [\"loose\"]\n";
+            toml += &route("second", "from = [\"two\"]", "loose");
         }
         toml
     }
