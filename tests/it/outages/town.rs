@@ -27,6 +27,8 @@ pub struct Town {
     clock: OnceLock<(Arc<ManualClock>, Timestamp)>,
     manner: Manner,
     arrivals: Mutex<Vec<Arrival>>,
+    /// By host: asked after every arrival, so it is not counted anew.
+    taken: Mutex<HashMap<String, usize>>,
     news: Notify,
 }
 
@@ -49,6 +51,7 @@ impl Town {
             clock: OnceLock::new(),
             manner: Box::new(manner),
             arrivals: Mutex::default(),
+            taken: Mutex::default(),
             news: Notify::new(),
         })
     }
@@ -77,9 +80,8 @@ impl Town {
     }
 
     pub fn taken(&self, host: &str) -> usize {
-        let arrivals = self.arrivals.lock().unwrap();
-        let at_host = arrivals.iter().filter(|one| one.host == host);
-        at_host.filter(|one| one.taken).count()
+        let taken = self.taken.lock().unwrap();
+        taken.get(host).copied().unwrap_or(0)
     }
 
     /// Waits, while time stands still, until so many were taken.
@@ -179,7 +181,13 @@ impl Transport for Town {
         arrival.taken = reply
             .as_ref()
             .is_some_and(|answer| answer.status.is_success());
+        let counted = arrival.taken.then(|| arrival.host.clone());
         self.arrivals.lock().unwrap().push(arrival);
+        // After it is in the list: who waits for the count looks there.
+        if let Some(host) = counted {
+            let mut taken = self.taken.lock().unwrap();
+            *taken.entry(host).or_default() += 1;
+        }
         self.news.notify_one();
         reply.ok_or_else(|| Failure {
             kind: FailureKind::Connect,
