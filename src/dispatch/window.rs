@@ -35,6 +35,8 @@ pub(super) struct Window {
     /// The last read brought nothing new, because what is due waits behind its subject's first.
     stalled: bool,
     reading: Reading,
+    /// Done since the reading began: the answer may have them as they were before.
+    passed: HashSet<DeliveryId>,
     next_due: Option<Timestamp>,
     /// After a failed read: not before this time.
     not_before: Option<Timestamp>,
@@ -120,6 +122,7 @@ impl Window {
     /// Takes what the store answered.
     pub(super) fn refill(&mut self, due: Due) {
         let reading = std::mem::take(&mut self.reading);
+        let passed = std::mem::take(&mut self.passed);
         self.not_before = None;
         if reading == Reading::Void {
             return;
@@ -128,7 +131,7 @@ impl Window {
         let before = self.entries.len();
         let mut left_out = false;
         for waiting in due.items {
-            if self.known.contains(&waiting.id) {
+            if self.known.contains(&waiting.id) || passed.contains(&waiting.id) {
                 continue;
             }
             if self.entries.len() < WINDOW {
@@ -145,6 +148,7 @@ impl Window {
     /// The store could not be read: try again at `at`.
     pub(super) fn unreadable(&mut self, at: Timestamp) {
         self.reading = Reading::No;
+        self.passed.clear();
         self.backlog = true;
         self.not_before = Some(at);
     }
@@ -191,6 +195,9 @@ impl Window {
     /// A delivery that was taken is recorded. What waited behind it may be due now.
     pub(super) fn done(&mut self, waiting: &Waiting) {
         self.rung();
+        if self.is_reading() {
+            self.passed.insert(waiting.id);
+        }
         self.known.remove(&waiting.id);
         if let Some(subject) = waiting.subject {
             self.busy.remove(&subject);
@@ -390,6 +397,19 @@ mod tests {
             window.wants(at(0)).is_some(),
             "in the answer the first was still before it"
         );
+    }
+
+    #[test]
+    fn what_is_done_while_the_store_is_read_is_not_taken_as_it_was_before() {
+        let mut window = empty();
+        window.offer(waiting(1, None), None);
+        let first = window.take(true, |_| true).expect("offered").waiting;
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.done(&first);
+        window.refill(due(vec![first], false));
+        assert!(window.take(true, |_| true).is_none());
+        assert!(window.wants(at(0)).is_some(), "it is read again");
     }
 
     #[test]
