@@ -8,9 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use super::load::{Until, post};
-use super::relay::{Relay, folder, rules};
+use super::relay::{PATIENCE, Relay, folder, rules};
 use super::report::Report;
 use super::sink::Sink;
 
@@ -77,24 +78,41 @@ async fn syncs(events: u64) -> f64 {
     let mut counts = Vec::new();
     for events in [0, events] {
         let folder = folder();
+        // Beside it, not above it (-D): the signal that ends it is to come to the relay.
         let under = [
             "strace",
+            "-D",
             "-f",
-            "-qq",
+            "-q",
             "-e",
             "trace=fsync,fdatasync",
             "-o",
             "counted",
         ];
-        work(folder.path(), &under, false, events).await;
-        let counted = std::fs::read_to_string(folder.path().join("counted")).unwrap();
+        let relay = work(folder.path(), &under, false, events).await;
+        let counted = whole(&folder.path().join("counted"), relay).await;
         let begun = counted.lines().filter(|line| line.contains("sync("));
         counts.push(begun.count() as f64);
     }
     counts[1] - counts[0]
 }
 
-async fn work(folder: &Path, under: &[&str], delivers: bool, events: u64) {
+/// What was counted until `process` was gone.
+async fn whole(path: &Path, process: u32) -> String {
+    let started = Instant::now();
+    let end = format!("{process} +++ exited");
+    loop {
+        let counted = std::fs::read_to_string(path).unwrap();
+        if counted.lines().any(|line| line.starts_with(&end)) {
+            return counted;
+        }
+        assert!(started.elapsed() < PATIENCE, "strace does not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Has a relay take so many events, and ends it; answers which process it was.
+async fn work(folder: &Path, under: &[&str], delivers: bool, events: u64) -> u32 {
     let sink = Sink::start().await;
     let paused = if delivers { "" } else { "paused = true" };
     let keys = format!("url = \"http://{}/in\"\n{paused}", sink.address);
@@ -105,5 +123,5 @@ async fn work(folder: &Path, under: &[&str], delivers: bool, events: u64) {
     if delivers {
         relay.drained().await;
     }
-    relay.stop();
+    relay.stop()
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "a token as long as one should be";
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_relay");
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// (b). It is killed when it is dropped.
 pub(crate) struct Relay {
@@ -89,11 +89,13 @@ impl Relay {
         relay
     }
 
-    /// Lets it end by itself.
-    pub(crate) fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    /// Lets it end by itself; answers which process it was.
+    pub(crate) fn stop(mut self) -> u32 {
+        let id = self.child.id();
+        let told = Command::new("kill").arg(id.to_string()).status();
+        assert!(told.unwrap().success());
         assert!(self.child.wait().unwrap().success());
+        id
     }
 
     pub(crate) fn id(&self) -> u32 {
