@@ -120,8 +120,9 @@ async fn work(folder: &Path, under: &[&str], delivers: bool, events: u64) -> u32
     let relay = Relay::start_under(under, folder, &rules(destinations, &keys));
     let next = Arc::new(AtomicU64::new(0));
     post(relay.ingress, 1, Until::Count(events), &next).await;
-    if delivers {
-        relay.drained().await;
+    // The relay is not asked whether it is done: answers would be counted, too.
+    while delivers && sink.count() < events {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     relay.stop()
 }

@@ -180,6 +180,11 @@ impl Destination {
         }
     }
 
+    /// What it was sent of a subject before decides what it is sent next.
+    pub fn looks_back(&self) -> bool {
+        self.revisions() == Revisions::Latest || self.updates()
+    }
+
     /// Later revisions change what an earlier one made.
     pub fn updates(&self) -> bool {
         self.update.is_some()

@@ -31,12 +31,13 @@ use tokio_util::task::TaskTracker;
 use crate::destination::{self, Destination};
 use crate::doorbell::{Listener, Ring};
 use crate::model::{DeliveryId, Name, plus};
-use crate::store::{Due, LaneRecord, StoreError};
+use crate::store::{Due, LaneRecord, Since, StoreError, Work};
 use attempt::{Attempt, Report, STORE_PAUSE};
 use breaker::Change;
 use command::Farewell;
 use handle::Command;
 use lane::{Lane, Moment, Step};
+use window::WINDOW_BYTES;
 
 /// Rings and reports taken in one go.
 const BATCH: usize = 256;
@@ -58,6 +59,7 @@ enum News {
     Read {
         destination: Name,
         due: Result<Due, StoreError>,
+        works: HashMap<DeliveryId, Work>,
     },
     Released {
         destination: Name,
@@ -164,16 +166,22 @@ impl Dispatcher {
                     }
                     Step::Read { limit } => {
                         let ordered = lane.spec.destination.order() == destination::Order::Subject;
+                        let looks_back = lane.spec.destination.looks_back();
                         let (bench, news, name) =
                             (self.bench.clone(), self.news.0.clone(), name.clone());
                         self.tasks.spawn(async move {
                             let due = bench.store.due(&name, now, limit, ordered).await;
-                            let _loop_is_gone = news
-                                .send(News::Read {
-                                    destination: name,
-                                    due,
-                                })
-                                .await;
+                            // What it was sent until then decides what such a destination is sent.
+                            let works = match &due {
+                                Ok(due) if !looks_back => works(&bench, due).await,
+                                _ => HashMap::new(),
+                            };
+                            let read = News::Read {
+                                destination: name,
+                                due,
+                                works,
+                            };
+                            let _loop_is_gone = news.send(read).await;
                         });
                     }
                     Step::Start { entry, probe } => {
@@ -262,12 +270,16 @@ impl Dispatcher {
     fn news(&mut self, news: News) {
         let now = self.bench.clock.now();
         match news {
-            News::Read { destination, due } => {
+            News::Read {
+                destination,
+                due,
+                works,
+            } => {
                 let Some(lane) = self.lanes.get_mut(&destination) else {
                     return;
                 };
                 match due {
-                    Ok(due) => lane.window.refill(due),
+                    Ok(due) => lane.window.refill(due, works),
                     Err(error) => {
                         tracing::warn!(destination = &*destination, %error, "backlog cannot be read: trying on");
                         lane.window.unreadable(plus(now, STORE_PAUSE));
@@ -323,6 +335,18 @@ impl Dispatcher {
                 .lane(now, destination, view.state, &view.reason);
         }
     }
+}
+
+/// What the attempts at these deliveries need, as far as a window holds it: read at once, and not one by one when
+/// their turn comes.
+async fn works(bench: &Bench, due: &Due) -> HashMap<DeliveryId, Work> {
+    let ids = due.items.iter().map(|waiting| waiting.id).collect();
+    let works = bench
+        .store
+        .works(ids, Since::PreviousRevision, WINDOW_BYTES)
+        .await;
+    // Each attempt asks for its own then, and says what is wrong.
+    works.unwrap_or_default()
 }
 
 /// Makes everything that waits for a retry due, in batches that let others write between.

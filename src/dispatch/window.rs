@@ -1,7 +1,7 @@
 //! The bounded part of a lane's backlog that is kept in memory: what may go out next, what is under
 //! way, and whether the store may hold more. Without the store's backlog its size never grows.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::store::{Due, Waiting, Work};
 /// Deliveries kept in memory for one lane, at most.
 pub(super) const WINDOW: usize = 256;
 /// Payload bytes kept with them, at most; beyond that an attempt reads its payload from the store.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
 /// A delivery that may go out.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Window {
     reading: Reading,
     /// Done since the reading began: the answer may have them as they were before.
     passed: HashSet<DeliveryId>,
+    /// Something was ended since the reading began: work that was read with it may be of what was.
+    distrusted: bool,
     next_due: Option<Timestamp>,
     /// After a failed read: not before this time.
     not_before: Option<Timestamp>,
@@ -88,6 +90,7 @@ impl Window {
     /// may be due now.
     pub(super) fn forget(&mut self, delivery: DeliveryId) {
         self.rung();
+        self.distrusted = true;
         if let Some(at) = self
             .entries
             .iter()
@@ -110,6 +113,7 @@ impl Window {
             return None;
         }
         self.reading = Reading::Yes;
+        self.distrusted = false;
         // What is known already comes along in the answer.
         Some(WINDOW - self.entries.len() + self.known.len())
     }
@@ -119,8 +123,9 @@ impl Window {
         self.reading != Reading::No
     }
 
-    /// Takes what the store answered.
-    pub(super) fn refill(&mut self, due: Due) {
+    /// Takes what the store answered, and the work that was read with it. Without its work at hand, an attempt looks
+    /// whether its delivery still waits.
+    pub(super) fn refill(&mut self, due: Due, mut works: HashMap<DeliveryId, Work>) {
         let reading = std::mem::take(&mut self.reading);
         let passed = std::mem::take(&mut self.passed);
         self.not_before = None;
@@ -135,7 +140,8 @@ impl Window {
                 continue;
             }
             if self.entries.len() < WINDOW {
-                self.push(waiting, None);
+                let work = works.remove(&waiting.id).filter(|_| !self.distrusted);
+                self.push(waiting, work.map(Box::new));
             } else {
                 left_out = true;
             }
@@ -228,9 +234,8 @@ impl Window {
         if !self.known.insert(waiting.id) {
             return;
         }
-        let size = work.as_ref().map_or(0, |work| bytes_of(work));
-        let work = work.filter(|_| self.bytes + size <= WINDOW_BYTES);
-        self.bytes += work.as_ref().map_or(0, |work| bytes_of(work));
+        let work = work.filter(|work| self.bytes + work.bytes() <= WINDOW_BYTES);
+        self.bytes += work.as_ref().map_or(0, |work| work.bytes());
         self.entries.push_back(Entry { waiting, work });
     }
 
@@ -239,19 +244,20 @@ impl Window {
             .entries
             .remove(at)
             .expect("the position was just found");
-        self.bytes -= entry.work.as_ref().map_or(0, |work| bytes_of(work));
+        self.bytes -= entry.work.as_ref().map_or(0, |work| work.bytes());
         entry
     }
 }
 
-fn bytes_of(work: &Work) -> usize {
-    work.payload.len() + work.previous.as_ref().map_or(0, bytes::Bytes::len)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
     use super::*;
-    use crate::model::{Budget, EventId};
+    use crate::model::{Budget, Event, EventId, EventType};
+    use crate::store::NewDelivery;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).expect("in range")
@@ -271,7 +277,7 @@ mod tests {
     fn empty() -> Window {
         let mut window = Window::new();
         window.wants(at(0)).expect("nothing is known yet");
-        window.refill(Due::default());
+        window.refill(Due::default(), HashMap::new());
         window
     }
 
@@ -305,12 +311,12 @@ mod tests {
         assert!(window.wants(at(0)).is_some());
         assert!(window.wants(at(0)).is_none(), "one read at a time");
         window.offer(waiting(1, None), None);
-        window.refill(due(Vec::new(), false));
+        window.refill(due(Vec::new(), false), HashMap::new());
         assert!(
             window.wants(at(0)).is_some(),
             "the read may have missed what was offered meanwhile"
         );
-        window.refill(due(vec![waiting(1, None)], false));
+        window.refill(due(vec![waiting(1, None)], false), HashMap::new());
         assert!(window.wants(at(0)).is_none());
         assert!(window.take(true, |_| true).is_some());
     }
@@ -322,10 +328,10 @@ mod tests {
         window.look();
         assert!(window.wants(at(0)).is_some());
         window.reread();
-        window.refill(due(vec![waiting(2, Some(7))], false));
+        window.refill(due(vec![waiting(2, Some(7))], false), HashMap::new());
         assert!(window.take(true, |_| true).is_none());
         assert!(window.wants(at(0)).is_some(), "it is read again");
-        window.refill(due(vec![waiting(1, Some(7))], true));
+        window.refill(due(vec![waiting(1, Some(7))], true), HashMap::new());
         let first = window.take(true, |_| true).expect("what was put back");
         assert_eq!(first.waiting.id, waiting(1, None).id);
     }
@@ -337,7 +343,7 @@ mod tests {
         let entry = window.take(true, |_| true).expect("offered");
         window.look();
         assert!(window.wants(at(0)).is_some());
-        window.refill(due(vec![waiting(1, None)], false));
+        window.refill(due(vec![waiting(1, None)], false), HashMap::new());
         assert!(window.take(true, |_| true).is_none(), "it is under way");
         window.done(&entry.waiting);
     }
@@ -364,7 +370,7 @@ mod tests {
         let first = window.take(true, |_| true).expect("offered").waiting;
         window.look();
         assert!(window.wants(at(0)).is_some());
-        window.refill(due(Vec::new(), true));
+        window.refill(due(Vec::new(), true), HashMap::new());
         assert!(
             window.wants(at(0)).is_none(),
             "reading again would bring the same"
@@ -378,7 +384,7 @@ mod tests {
         let mut window = empty();
         window.look();
         assert!(window.wants(at(0)).is_some());
-        window.refill(due(Vec::new(), true));
+        window.refill(due(Vec::new(), true), HashMap::new());
         assert!(window.wants(at(0)).is_none());
         window.forget(waiting(1, None).id);
         assert!(window.wants(at(0)).is_some());
@@ -392,7 +398,7 @@ mod tests {
         window.look();
         assert!(window.wants(at(0)).is_some());
         window.done(&first);
-        window.refill(due(Vec::new(), true));
+        window.refill(due(Vec::new(), true), HashMap::new());
         assert!(
             window.wants(at(0)).is_some(),
             "in the answer the first was still before it"
@@ -407,7 +413,7 @@ mod tests {
         window.look();
         assert!(window.wants(at(0)).is_some());
         window.done(&first);
-        window.refill(due(vec![first], false));
+        window.refill(due(vec![first], false), HashMap::new());
         assert!(window.take(true, |_| true).is_none());
         assert!(window.wants(at(0)).is_some(), "it is read again");
     }
@@ -430,6 +436,48 @@ mod tests {
         assert!(window.wants(at(4)).is_none());
         assert_eq!(window.wake(), Some(at(5)));
         assert!(window.wants(at(5)).is_some());
+    }
+
+    fn work(delivery: &Waiting) -> HashMap<DeliveryId, Work> {
+        let event = Event {
+            id: delivery.id.event,
+            source: "jobs".into(),
+            event_type: EventType::new("interview.other"),
+            subject: None,
+            revision: 1,
+            changed: Vec::new(),
+            candidate: None,
+            received_at: at(0),
+            route_errors: Vec::new(),
+        };
+        let new = NewDelivery {
+            destination: "app".into(),
+            route: "all".into(),
+            skipped: None,
+            due_at: at(0),
+            settle_by: None,
+            supersedes: false,
+            takes_up: false,
+        };
+        let payloads = (Bytes::from_static(b"{}"), None);
+        let work = crate::intake::work(&Arc::new(event), &new, delivery.id, payloads);
+        HashMap::from([(delivery.id, work)])
+    }
+
+    #[test]
+    fn work_that_was_read_is_at_hand_unless_something_was_ended_meanwhile() {
+        let read = |ended: Option<DeliveryId>| {
+            let (mut window, one) = (Window::new(), waiting(1, None));
+            window.wants(at(0)).expect("nothing is known yet");
+            ended.into_iter().for_each(|id| window.forget(id));
+            window.refill(due(vec![one.clone()], false), work(&one));
+            let entry = window.take(true, |_| true).expect("it waits");
+            window.done(&entry.waiting);
+            assert_eq!(window.bytes, 0);
+            entry.work.is_some()
+        };
+        assert!(read(None));
+        assert!(!read(Some(waiting(1, None).id)), "it may be what was ended");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use carried::Taking;
 
 use crate::clock::Clock;
-use crate::destination::{Destination, Revisions};
+use crate::destination::Destination;
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{
     Budget, Event, EventId, EventType, Kept, Mint, Name, State, Subject, TraceParent,
@@ -262,7 +262,7 @@ impl Intake {
                 let looks_back = rules
                     .destinations
                     .get(&destination)
-                    .is_some_and(|d| d.revisions() == Revisions::Latest || d.updates());
+                    .is_some_and(|destination| destination.looks_back());
                 let known = !looks_back || news.event.revision == 1;
                 let work = known.then(|| {
                     let previous = news.previous.clone();

@@ -25,6 +25,8 @@ pub use query::{DeliveryFilter, EventDetail, EventFilter, Lacking, Revision, Tal
 pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Sealing};
 pub use senders::{Heard, Listen};
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -76,6 +78,15 @@ pub trait Store: Send + Sync {
 
     /// Everything an attempt needs; None where the delivery is not waiting any more.
     async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError>;
+
+    /// [`Self::work`] of many at once, in their order and up to so many bytes of payloads. What is not waiting any more,
+    /// or cannot be read, is left out.
+    async fn works(
+        &self,
+        deliveries: Vec<DeliveryId>,
+        since: Since,
+        bytes: usize,
+    ) -> Result<HashMap<DeliveryId, Work>, StoreError>;
 
     /// Records an attempt and what came of it.
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError>;

@@ -185,6 +185,13 @@ pub struct Work {
     pub trace: Option<TraceParent>,
 }
 
+impl Work {
+    /// The length of its payloads, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.payload.len() + self.previous.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// What a destination gave back to find the thing again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {

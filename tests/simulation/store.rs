@@ -1,5 +1,6 @@
 //! The real store, with a gate before each of its methods and a model that hears what was written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -125,6 +126,17 @@ impl Store for Gated {
             self.gate.model().not_sent(delivery);
         }
         work
+    }
+
+    async fn works(
+        &self,
+        deliveries: Vec<DeliveryId>,
+        since: Since,
+        bytes: usize,
+    ) -> Result<HashMap<DeliveryId, Work>, StoreError> {
+        let what = format!("works of {}", deliveries.len());
+        self.pass(what, self.inner.works(deliveries, since, bytes))
+            .await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {

@@ -32,6 +32,7 @@ mod trust;
 mod work;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -196,6 +197,17 @@ impl Store for SqliteStore {
     async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError> {
         self.readers
             .read(move |view| work::work(view, delivery, since))
+            .await
+    }
+
+    async fn works(
+        &self,
+        deliveries: Vec<DeliveryId>,
+        since: Since,
+        bytes: usize,
+    ) -> Result<HashMap<DeliveryId, Work>, StoreError> {
+        self.readers
+            .read(move |view| work::works(view, &deliveries, since, bytes))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! Everything an attempt needs, read in one look.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +57,31 @@ pub(super) fn work(
         event: Arc::new(event.event),
         trace: trace.as_deref().and_then(TraceParent::from_bytes),
     }))
+}
+
+/// Reads the work of many, until their payloads have so many bytes; see [`Store::works`](crate::store::Store::works).
+pub(super) fn works(
+    view: &View<'_>,
+    deliveries: &[DeliveryId],
+    since: Since,
+    bytes: usize,
+) -> Result<HashMap<DeliveryId, Work>, Fault> {
+    let mut works = HashMap::with_capacity(deliveries.len());
+    let mut left = bytes;
+    for delivery in deliveries {
+        let work = match work(view, *delivery, since) {
+            Ok(Some(work)) => work,
+            // Whoever asks for this one alone is told.
+            Ok(None) | Err(Fault::Payload(_)) => continue,
+            Err(fault) => return Err(fault),
+        };
+        let Some(rest) = left.checked_sub(work.bytes()) else {
+            break;
+        };
+        left = rest;
+        works.insert(*delivery, work);
+    }
+    Ok(works)
 }
 
 /// The columns of an event, then those of the delivery and the payload from number 12 on.

@@ -1,6 +1,6 @@
 //! A store that fails when a test says so.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -112,6 +112,16 @@ impl Store for FaultyStore {
     async fn work(&self, delivery: DeliveryId, since: Since) -> Result<Option<Work>, StoreError> {
         self.may("work")?;
         self.inner.work(delivery, since).await
+    }
+
+    async fn works(
+        &self,
+        deliveries: Vec<DeliveryId>,
+        since: Since,
+        bytes: usize,
+    ) -> Result<HashMap<DeliveryId, Work>, StoreError> {
+        self.may("works")?;
+        self.inner.works(deliveries, since, bytes).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {

@@ -57,6 +57,28 @@ store_test!(
 );
 
 store_test!(
+    the_work_of_many_is_that_of_each_and_ends_with_the_bytes,
+    |store| async {
+        let deliveries = four_revisions(&store).await;
+        let since = Since::PreviousRevision;
+        let all = store.works(deliveries.clone(), since, 1_000).await;
+        let all = all.unwrap();
+        assert_eq!(all.len(), 4);
+        for delivery in &deliveries {
+            let alone = store.work(*delivery, since).await.unwrap().unwrap();
+            assert_eq!(format!("{:?}", all[delivery]), format!("{alone:?}"));
+        }
+        // The first has ten bytes, each other one ten more of the revision before.
+        let some = store.works(deliveries.clone(), since, 49).await.unwrap();
+        assert_eq!(some.len(), 2);
+        assert!(some.contains_key(&deliveries[0]) && some.contains_key(&deliveries[1]));
+        store.settled(deliveries[0], 1, delivered(None)).await;
+        let left = store.works(deliveries.clone(), since, 1_000).await.unwrap();
+        assert!(left.len() == 3 && !left.contains_key(&deliveries[0]));
+    }
+);
+
+store_test!(
     since_what_was_last_sent_everything_between_counts,
     |store| async {
         let deliveries = four_revisions(&store).await;
