@@ -56,6 +56,9 @@ need chromium chromium
 need chromedriver chromium-driver
 # One of the attackers of tests/abuse.
 need slowhttptest slowhttptest
+# They count instructions and syncs per event for benches/gateway.
+need valgrind valgrind
+need strace strace
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} INSTA_UPDATE=no
 step "formatting" cargo fmt --check

@@ -125,7 +125,7 @@ fn main() {
             sending::latency(effort, &mut report).await;
         }
         if wanted(Rows::Count) {
-            counting::measure(&mut report).await;
+            counting::measure(!args.bench, &mut report).await;
         }
         if wanted(Rows::Waiting) {
             filling::measure(effort, &mut report).await;
