@@ -92,7 +92,9 @@ pub(super) async fn run(global: &Global, args: &StatusArgs) -> anyhow::Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let status: Status = understood(&body)?;
-    for line in status.trouble(app::system_clock().now()) {
+    let unready = office.get("/readyz", &[]).await.err();
+    let unready = unready.map(|error| format!("The relay takes no events: {error}"));
+    for line in status.trouble(unready, app::system_clock().now()) {
         say(plain(&line));
     }
     status.print(office.admin.as_str(), app::system_clock().now());
@@ -101,8 +103,8 @@ pub(super) async fn run(global: &Global, args: &StatusArgs) -> anyhow::Result<Ex
 
 impl Status {
     /// What is stuck, and what frees it.
-    fn trouble(&self, now: Timestamp) -> Vec<String> {
-        let mut lines = Vec::new();
+    fn trouble(&self, unready: Option<String>, now: Timestamp) -> Vec<String> {
+        let mut lines: Vec<String> = unready.into_iter().collect();
         if let Some(reload) = self
             .last_reload
             .as_ref()

@@ -85,7 +85,7 @@ impl std::fmt::Debug for Scrubber {
     }
 }
 
-/// A secret as it is, percent-encoded, in base64, and as JSON would quote it.
+/// A secret as it is, percent-encoded, in base64 alone and in a longer text, in hex, and as JSON would quote it.
 fn add(found: &mut Vec<String>, secret: &str) {
     if secret.chars().count() < WHOLE {
         return;
@@ -97,6 +97,9 @@ fn add(found: &mut Vec<String>, secret: &str) {
     found.push(quoted.trim_matches('"').to_owned());
     found.push(base64.trim_end_matches('=').to_owned());
     found.push(base64);
+    found.extend((0..3).filter_map(|offset| within_base64(secret.as_bytes(), offset)));
+    found.push(hex::encode(secret));
+    found.push(hex::encode_upper(secret));
     found.push(
         encoded
             .replace("%2D", "-")
@@ -105,6 +108,14 @@ fn add(found: &mut Vec<String>, secret: &str) {
     );
     found.push(encoded);
     found.push(secret.to_owned());
+}
+
+/// What base64 makes of a secret that stands `offset` bytes after a multiple of three in a longer text: without the
+/// letters at its ends, which its neighbours share.
+fn within_base64(secret: &[u8], offset: usize) -> Option<String> {
+    let rest = secret.get((3 - offset) % 3..)?;
+    let whole = rest.get(..rest.len() / 3 * 3)?;
+    (whole.len() >= PART).then(|| STANDARD.encode(whole))
 }
 
 fn add_part(found: &mut Vec<String>, part: &str) {
@@ -149,5 +160,26 @@ fn add_header_parts(found: &mut Vec<String>, value: &str) {
             add_part(found, user);
             add_part(found, password);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_base64_and_hex_wherever_it_stands() {
+        let secret = "CANARYapikey0123456789";
+        let scrubber = Scrubber::of(&[secret.to_owned()]);
+        for before in ["", "Bearer ", "Token token=", "Basic: ", "a", "ab"] {
+            let whole = format!("{before}{secret}; and more");
+            for told in [STANDARD.encode(&whole), hex::encode(&whole)] {
+                let clean = scrubber.scrub(&told);
+                assert!(clean.contains(MASK), "{before}: {clean}");
+                assert!(clean.len() + 12 < told.len(), "most of it is gone: {clean}");
+            }
+        }
+        let ordinary = "the answer is 42";
+        assert_eq!(scrubber.scrub(ordinary), ordinary);
     }
 }

@@ -469,7 +469,9 @@ mod tests {
         let read = |ended: Option<DeliveryId>| {
             let (mut window, one) = (Window::new(), waiting(1, None));
             window.wants(at(0)).expect("nothing is known yet");
-            ended.into_iter().for_each(|id| window.forget(id));
+            if let Some(id) = ended {
+                window.forget(id);
+            }
             window.refill(due(vec![one.clone()], false), work(&one));
             let entry = window.take(true, |_| true).expect("it waits");
             window.done(&entry.waiting);

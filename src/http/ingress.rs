@@ -98,7 +98,13 @@ impl Ingress {
             .intake
             .receive(source, parts.headers, bytes.clone())
             .await
-            .map_err(|error| (Some(name), not_taken(&error)))?;
+            .map_err(|error| {
+                let at = self.clock.now();
+                if let NotTaken::Store(_) | NotTaken::Contended = error {
+                    self.telemetry.not_taken(at, &name, &error);
+                }
+                (Some(name), not_taken(&error))
+            })?;
         Ok(self.acknowledge(receipt, bytes))
     }
 
@@ -206,10 +212,7 @@ fn not_taken(error: &NotTaken) -> Refusal {
         NotTaken::Malformed(Malformed::NotJson { .. }) => Refusal::NotJson,
         NotTaken::Malformed(Malformed::TooDeep) => Refusal::TooDeep { limit: MAX_DEPTH },
         NotTaken::TooMuchWaiting(_) => unavailable(Unavailable::TooMuchWaiting, TRY_LATER),
-        NotTaken::Store(_) | NotTaken::Contended => {
-            tracing::error!(%error, "event not taken");
-            unavailable(Unavailable::Store, TRY_AGAIN)
-        }
+        NotTaken::Store(_) | NotTaken::Contended => unavailable(Unavailable::Store, TRY_AGAIN),
     }
 }
 

@@ -60,6 +60,9 @@ pub enum Happening {
     },
 }
 
+/// The kind of line that tells why a body was not taken, beside those of statuses.
+const NOT_TAKEN: u16 = 0;
+
 /// A body that was taken.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -155,6 +158,13 @@ impl Telemetry {
         self.metrics.refused(source, status);
         if let Some(left_out) = self.left_out(at, source, status) {
             tracing::info!(source, status, why, left_out, "request refused");
+        }
+    }
+
+    /// A body of `source` was not taken for a fault of our own, whose words hold no data.
+    pub fn not_taken(&self, at: Timestamp, source: &str, error: &dyn std::error::Error) {
+        if let Some(left_out) = self.left_out(at, source, NOT_TAKEN) {
+            tracing::error!(source, %error, left_out, "event not taken");
         }
     }
 

@@ -56,13 +56,16 @@ impl Eraser {
     }
 
     async fn carry_out(&self, whose: Whose) -> Result<Erasure, StoreError> {
+        let unfinished = matches!(whose, Whose::Unfinished);
         let condemned = self.store.condemn(whose, self.clock.now()).await?;
         // What is under way has to be recorded before the record can go.
         if !self.lanes.forget(&condemned).await {
             return Err(StoreError::Closed);
         }
         let erasure = self.store.erase(condemned, self.clock.now()).await?;
-        self.forget_writes().await?;
+        // At a start nothing may have been erased at all, and then nobody is to be alarmed.
+        let is_news = !unfinished || erasure.events > 0 || erasure.subjects > 0;
+        self.forget_writes(is_news).await?;
         if erasure.events > 0 || erasure.subjects > 0 {
             let (subjects, events) = (erasure.subjects, erasure.events);
             tracing::info!(subjects, events, "erased on request");
@@ -72,8 +75,8 @@ impl Eraser {
 
     /// The receipt is in memory alone by now, so this is waited for: who reads the store at length, such as a
     /// backup, keeps its log from being emptied.
-    async fn forget_writes(&self) -> Result<(), StoreError> {
-        let mut told = false;
+    async fn forget_writes(&self, is_news: bool) -> Result<(), StoreError> {
+        let mut told = !is_news;
         while let Err(error) = self.store.forget_writes().await {
             if matches!(error, StoreError::Closed) || self.lanes.sending().await.is_none() {
                 return Err(StoreError::Closed);

@@ -126,6 +126,7 @@ fn check(conn: &Connection, question: &str) -> Result<(), StoreError> {
     if verdict == "ok" {
         return Ok(());
     }
-    // SQLite's words name pages and tables, and nothing that is in them.
-    Err(file::damaged(verdict.lines().next().unwrap_or_default()))
+    // SQLite's words name pages and tables, and nothing that is in them. The first line may be a heading.
+    let finding = verdict.lines().find(|line| !line.starts_with("***"));
+    Err(file::damaged(finding.unwrap_or(&verdict)))
 }

@@ -11,7 +11,7 @@ use http::Method;
 use mojito_relay::transport::{Answer, NetworkTransport};
 use serde_json::Value;
 
-use crate::process::{Folder, PATIENCE, Process, get, request};
+use crate::process::{Folder, PATIENCE, Process, get, relay, request};
 use crate::receiver::Receiver;
 use shim::{Disk, Fault};
 
@@ -89,6 +89,14 @@ impl Scene {
         );
     }
 
+    /// What `relay status` prints.
+    pub fn status(&self, process: &Process) -> String {
+        let admin = format!("http://{}", process.admin);
+        let mut command = relay(self.folder.path());
+        let output = command.args(["status", "--admin", &admin]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
     /// Everything that was acknowledged is found in the store.
     pub async fn keeps_everything(&self, process: &Process) {
         for (id, body) in &self.acknowledged {
@@ -139,13 +147,21 @@ async fn no_write_succeeds(fault: Fault, why: &str, why_no_start: &str) {
     scene.takes(&process, 10).await;
     for _ in 0..2 {
         disk.is(fault);
-        for _ in 0..3 {
+        for _ in 0..15 {
             scene.refuses(&process, why).await;
         }
+        let status = scene.status(&process);
+        assert!(status.starts_with("The relay takes no events"), "{status}");
+        assert!(status.contains(why), "{status}");
         scene.keeps_everything(&process).await;
         disk.is(Fault::None);
         scene.goes_on(&process).await;
     }
+    let told = process.said().matches("event not taken").count();
+    assert!(
+        (1..30).contains(&told),
+        "ten a minute, and not each: {told}"
+    );
     disk.is(fault);
     scene.refuses(&process, why).await;
     process.kill();
