@@ -232,6 +232,10 @@ async fn an_error_on_read_is_waited_out() {
     scene.goes_on(&start(&scene, &disk)).await;
 }
 
+/// Lengths in the store's log: its head, and each page with a head of its own (`https://sqlite.org/walformat.html`).
+const LOG_HEAD: usize = 32;
+const LOG_FRAME: usize = 24 + 4096;
+
 /// A sync that failed is not made good by the next one: the system may have dropped what was to be written, and
 /// show it all the same until the power goes. What is acknowledged later must not come after it in the log.
 #[tokio::test(flavor = "multi_thread")]
@@ -255,12 +259,18 @@ async fn what_is_acknowledged_after_a_failed_sync_outlives_a_loss_of_power() {
         }
         scene.takes(&process, 5).await;
         process.kill();
-        // The power goes: of the log there is what was synced.
+        // The power goes: of the log there is what was synced. A frame that was written anew is: its salt differs.
         let mut left = std::fs::read(&log).unwrap();
-        for (at, byte) in left.iter_mut().enumerate() {
-            let was = synced.get(at);
-            if doubtful.get(at) == Some(byte) && was != Some(byte) {
-                *byte = was.copied().unwrap_or(0);
+        let (_, frames) = left.split_at_mut(LOG_HEAD);
+        for (number, frame) in frames.chunks_mut(LOG_FRAME).enumerate() {
+            let at = LOG_HEAD + number * LOG_FRAME;
+            let place = at..at + frame.len();
+            let was = synced.get(place.clone());
+            if doubtful.get(place) == Some(frame) && was != Some(frame) {
+                match was {
+                    Some(was) => frame.copy_from_slice(was),
+                    None => frame.fill(0),
+                }
             }
         }
         std::fs::write(&log, left).unwrap();
