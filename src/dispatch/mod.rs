@@ -167,13 +167,14 @@ impl Dispatcher {
                     Step::Read { limit } => {
                         let ordered = lane.spec.destination.order() == destination::Order::Subject;
                         let looks_back = lane.spec.destination.looks_back();
+                        let known = lane.window.known().clone();
                         let (bench, news, name) =
                             (self.bench.clone(), self.news.0.clone(), name.clone());
                         self.tasks.spawn(async move {
                             let due = bench.store.due(&name, now, limit, ordered).await;
                             // What it was sent until then decides what such a destination is sent.
                             let works = match &due {
-                                Ok(due) if !looks_back => works(&bench, due).await,
+                                Ok(due) if !looks_back => works(&bench, due, &known).await,
                                 _ => HashMap::new(),
                             };
                             let read = News::Read {
@@ -337,10 +338,11 @@ impl Dispatcher {
     }
 }
 
-/// What the attempts at these deliveries need, as far as a window holds it: read at once, and not one by one when
-/// their turn comes.
-async fn works(bench: &Bench, due: &Due) -> HashMap<DeliveryId, Work> {
-    let ids = due.items.iter().map(|waiting| waiting.id).collect();
+/// What the attempts at those deliveries need that are not known, as far as a window holds it: read at once, and not
+/// one by one when their turn comes.
+async fn works(bench: &Bench, due: &Due, known: &HashSet<DeliveryId>) -> HashMap<DeliveryId, Work> {
+    let ids = due.items.iter().map(|waiting| waiting.id);
+    let ids = ids.filter(|id| !known.contains(id)).collect();
     let works = bench
         .store
         .works(ids, Since::PreviousRevision, WINDOW_BYTES)

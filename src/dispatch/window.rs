@@ -118,6 +118,11 @@ impl Window {
         Some(WINDOW - self.entries.len() + self.known.len())
     }
 
+    /// What is here or under way.
+    pub(super) fn known(&self) -> &HashSet<DeliveryId> {
+        &self.known
+    }
+
     /// The store is being read.
     pub(super) fn is_reading(&self) -> bool {
         self.reading != Reading::No

@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::{Intake, NotTaken, Receipt};
+use crate::store::StoreError;
 
 type Taken = Result<Receipt, NotTaken>;
 type Work = Pin<Box<dyn Future<Output = Taken> + Send>>;
 
 /// Dropped before its end, it becomes a task, and the event is marked unconfirmed.
 pub(super) struct Taking {
-    /// None once it is done, and while it is polled: what panics does not go on.
+    /// None once it is done, and while it is polled: what panicked does not go on.
     work: Option<Work>,
     intake: Arc<Intake>,
     body: Bytes,
@@ -35,7 +36,10 @@ impl Future for Taking {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Taken> {
         let mut work = self.work.take().expect("it is not polled after its end");
-        let polled = work.as_mut().poll(cx);
+        // A fault of our own is answered, and does not take the connection's other requests along.
+        let polled = std::panic::AssertUnwindSafe(|| work.as_mut().poll(cx));
+        let polled = std::panic::catch_unwind(polled)
+            .unwrap_or_else(|_| Poll::Ready(Err(StoreError::Closed.into())));
         if polled.is_pending() {
             self.work = Some(work);
         }

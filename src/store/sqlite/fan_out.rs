@@ -42,10 +42,9 @@ pub(super) fn write<'a>(
     deliveries: impl Iterator<Item = (u16, &'a NewDelivery)>,
     accepted: &mut Accepted,
 ) -> Result<(), Fault> {
-    let rows = deliveries.map(|(number, delivery)| row(batch, place, (number, delivery), accepted));
-    let rows: Vec<Row<'_>> = rows.collect::<Result<_, _>>()?;
     let mut statement = batch.conn.prepare_cached(INSERT)?;
-    for row in &rows {
+    for numbered in deliveries {
+        let row = row(batch, place, numbered, accepted)?;
         statement.execute(params![
             place.seq,
             row.number,
@@ -58,9 +57,6 @@ pub(super) fn write<'a>(
             row.skipped,
             row.settle_by,
         ])?;
-    }
-    drop(statement);
-    for row in &rows {
         batch.count_new(row.destination, row.state);
     }
     Ok(())
