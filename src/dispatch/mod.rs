@@ -259,7 +259,7 @@ impl Dispatcher {
                 };
                 lane.done(&waiting, probe, outcome.as_ref());
                 if store_failed {
-                    lane.window.unreadable(plus(now, STORE_PAUSE));
+                    lane.window.failed(plus(now, STORE_PAUSE));
                 }
                 if lane.is_retired() && lane.is_idle() {
                     self.lanes.remove(&destination);

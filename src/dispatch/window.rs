@@ -164,6 +164,14 @@ impl Window {
         self.not_before = Some(at);
     }
 
+    /// A delivery that was taken could not be read: look again at `at`, or when what is being read is there.
+    pub(super) fn failed(&mut self, at: Timestamp) {
+        self.backlog = true;
+        if !self.is_reading() {
+            self.not_before = Some(at);
+        }
+    }
+
     /// When to look again without being rung.
     pub(super) fn wake(&self) -> Option<Timestamp> {
         if self.is_reading() || self.entries.len() > WINDOW / 4 {
@@ -351,6 +359,26 @@ mod tests {
         window.refill(due(vec![waiting(1, None)], false), HashMap::new());
         assert!(window.take(true, |_| true).is_none(), "it is under way");
         window.done(&entry.waiting);
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_one_delivery_leaves_a_reading_under_way_alone() {
+        let mut window = empty();
+        window.offer(waiting(1, None), None);
+        window.offer(waiting(2, None), None);
+        let mut take = || window.take(false, |_| true).expect("offered").waiting;
+        let (recorded, unread) = (take(), take());
+        window.look();
+        assert!(window.wants(at(0)).is_some());
+        window.done(&recorded);
+        window.done(&unread);
+        window.failed(at(1));
+        assert!(window.wants(at(1)).is_none(), "one read at a time");
+        let before = due(vec![recorded, unread], false);
+        window.refill(before, HashMap::new());
+        let stale = window.take(false, |_| true);
+        assert!(stale.is_none(), "it has another budget by now: {stale:?}");
+        assert!(window.wants(at(0)).is_some(), "what could not be read");
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub struct Model {
     pub tries: BTreeMap<DeliveryId, Try>,
     /// Lanes that do nothing but probe.
     pub trouble: BTreeSet<Name>,
+    /// Lanes that got into trouble or out of it since the dust settled.
+    pub turned: BTreeSet<Name>,
+    /// The newest revision that a host took, of each subject.
+    taken: BTreeMap<(&'static str, (Name, u8)), u32>,
     /// When requests arrived, by host.
     pub arrivals: BTreeMap<String, Vec<Duration>>,
     /// The latest that it ever was.
@@ -149,10 +153,11 @@ impl Model {
 
     /// How a lane stands. A paused one starts nothing, and is in no trouble afterwards.
     pub fn stands(&mut self, lane: &Name, state: LaneState) {
-        let _known = match state {
+        let turned = match state {
             LaneState::Open | LaneState::Blocked => self.trouble.insert(lane.clone()),
             _ => self.trouble.remove(lane),
         };
+        self.turned.extend(turned.then(|| lane.clone()));
     }
 
     /// An operator did something.
@@ -186,13 +191,26 @@ impl Model {
             return;
         }
         let own = &self.events[&id.event];
-        let ahead = self.deliveries.iter().any(|(other, one)| {
+        let placed = self.deliveries.iter().any(|(other, one)| {
             let event = &self.events[&other.event];
             let same = one.destination == *to && event.post.key() == own.post.key();
             same && event.revision >= own.revision
         });
+        let taken = self.taken.get(&(Rules::host(to), own.post.key()));
+        let ahead = placed || taken.is_some_and(|taken| *taken > own.revision);
         must!(self, ahead, "{id} was not moved");
         self.ended(id, found.state);
+    }
+
+    /// A destination took it.
+    pub fn took(&mut self, id: DeliveryId) {
+        let event = &self.events[&id.event];
+        let place = (
+            Rules::host(&self.deliveries[&id].destination),
+            event.post.key(),
+        );
+        let newest = self.taken.entry(place).or_default();
+        *newest = event.revision.max(*newest);
     }
 
     fn waits(&mut self, id: DeliveryId, destination: &Name) {
@@ -218,6 +236,7 @@ impl Model {
     pub fn crashed(&mut self) {
         self.tries.clear();
         self.trouble.clear();
+        self.turned.clear();
         self.open.clear();
     }
 

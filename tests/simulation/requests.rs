@@ -31,8 +31,8 @@ pub struct Try {
     /// It waited then, and so did these older ones of its subject.
     waited: bool,
     before: Vec<DeliveryId>,
-    /// Its lane was in trouble; None until the dust of its start has settled.
-    probe: Option<bool>,
+    /// Whether its lane was in trouble: both where that changed as it started, and none until the dust has settled.
+    probe: Vec<bool>,
     arrived: bool,
     said: Option<Said>,
 }
@@ -49,7 +49,7 @@ impl Model {
             charged: delivery.map_or(0, |one| one.charged),
             waited: delivery.is_some_and(|one| one.state == State::Waiting),
             before,
-            probe: None,
+            probe: Vec::new(),
             arrived: false,
             said: None,
         };
@@ -66,8 +66,19 @@ impl Model {
     /// The dust has settled: whoever was let go in a lane in trouble is a probe.
     pub fn settled_down(&mut self, now: Timestamp) {
         self.latest = self.latest.max(now);
-        for (id, one) in self.tries.iter_mut().filter(|(_, one)| one.probe.is_none()) {
-            one.probe = Some(self.trouble.contains(&self.deliveries[id].destination));
+        let turned = std::mem::take(&mut self.turned);
+        let new = self
+            .tries
+            .iter_mut()
+            .filter(|(_, one)| one.probe.is_empty());
+        for (id, one) in new {
+            let lane = &self.deliveries[id].destination;
+            let probe = self.trouble.contains(lane);
+            one.probe = if turned.contains(lane) {
+                vec![probe, !probe]
+            } else {
+                vec![probe]
+            };
         }
     }
 
@@ -120,39 +131,19 @@ impl Model {
         let Some((own, said)) = own.and_then(|own| Some((own, own.said?))) else {
             return must!(self, false, "{id} is settled without an answer");
         };
-        let probe = own.probe == Some(true);
-        let fails = said == Said::Failed && !probe;
-        let charged = own.charged + u32::from(fails);
-        let used_up = fails && charged == ATTEMPTS;
-        let (fits, what) = match outcome {
-            Outcome::Delivered { .. } => (said == Said::Taken, "delivered"),
-            Outcome::Waiting { budget, .. } => {
-                let what = if probe { "probed" } else { "tried again" };
-                (
-                    said != Said::Taken && budget.charged == charged && !used_up,
-                    what,
-                )
-            }
-            Outcome::Dead {
-                cause: Cause::GaveUp,
-                ..
-            } => (used_up, "given up"),
-            Outcome::Dead {
-                cause: Cause::Rejected,
-                ..
-            } => (said == Said::Rejected, "rejected"),
-            Outcome::Dead {
-                cause: Cause::Refused,
-                ..
-            } => (said == Said::Blocked, "refused"),
-            _ => (false, "nothing"),
+        let fitting = own.probe.iter().find_map(|probe| {
+            let charged = own.charged + u32::from(said == Said::Failed && !probe);
+            fits(outcome, said, *probe, charged).map(|what| (charged, what))
+        });
+        let Some((charged, what)) = fitting else {
+            let (probe, charged) = (&own.probe, own.charged);
+            let case = format!("{said:?}, probe: {probe:?}, charged: {charged}");
+            return must!(self, false, "{id} ({case}): {outcome:?}");
         };
         self.reached.insert(what);
-        must!(
-            self,
-            fits,
-            "{id} ({said:?}, probe: {probe}, charged: {charged}): {outcome:?}"
-        );
+        if what == "delivered" {
+            self.took(id);
+        }
         let delivery = self.deliveries.get_mut(&id).expect("it arrived");
         let was = std::mem::replace(&mut delivery.state, state);
         delivery.charged = charged;
@@ -180,4 +171,25 @@ impl Model {
         });
         others.map(|(other, _)| *other).collect()
     }
+}
+
+/// What an outcome is called, where it may follow from what was said.
+fn fits(outcome: &Outcome, said: Said, probe: bool, charged: u32) -> Option<&'static str> {
+    let used_up = said == Said::Failed && !probe && charged == ATTEMPTS;
+    let (fits, what) = match outcome {
+        Outcome::Delivered { .. } => (said == Said::Taken, "delivered"),
+        Outcome::Waiting { budget, .. } => {
+            let what = if probe { "probed" } else { "tried again" };
+            let goes_on = said != Said::Taken && !used_up;
+            (goes_on && budget.charged == charged, what)
+        }
+        Outcome::Dead { cause, .. } => match cause {
+            Cause::GaveUp => (used_up, "given up"),
+            Cause::Rejected => (said == Said::Rejected, "rejected"),
+            Cause::Refused => (said == Said::Blocked, "refused"),
+            _ => (false, "nothing"),
+        },
+        Outcome::Skipped { .. } => (false, "nothing"),
+    };
+    fits.then_some(what)
 }

@@ -73,6 +73,17 @@ impl Rules {
         wanted
     }
 
+    /// Where a destination is, whatever its name is at present.
+    pub fn host(destination: &str) -> &'static str {
+        let hosts = [
+            ("all", "all.test"),
+            ("latest", "latest.test"),
+            ("loose", "loose.test"),
+        ];
+        let known = hosts.iter().find(|(name, _)| *name == destination);
+        known.map_or("slow.test", |(_, host)| host)
+    }
+
     pub fn ordered(destination: &str) -> bool {
         destination != "loose"
     }
@@ -91,7 +102,8 @@ impl Rules {
             Self::First | Self::Less => ("slow", "sluggish", 2),
             Self::Renamed => ("sluggish", "slow", 1),
         };
-        let destination = |name: &str, host: &str, keys: &str| {
+        let destination = |name: &str, keys: &str| {
+            let host = Self::host(name);
             let breaker =
                 r#"{ failures = 4, rejections = 3, probe_after = "30s", probe_max = "10m" }"#;
             let retry = format!("{{ attempts = {ATTEMPTS}, give_up_after = \"90d\" }}");
@@ -104,19 +116,14 @@ impl Rules {
         let mut toml = SOURCES.to_owned();
         toml += &destination(
             "all",
-            "all.test",
             if self == Self::Less {
                 &header
             } else {
                 "concurrency = 2"
             },
         );
-        toml += &destination(
-            "latest",
-            "latest.test",
-            "revisions = \"latest\"\nsettle = \"20s\"",
-        );
-        toml += &destination(slow, "slow.test", &rate);
+        toml += &destination("latest", "revisions = \"latest\"\nsettle = \"20s\"");
+        toml += &destination(slow, &rate);
         let route = |name: &str, keys: &str, to: &str| {
             format!("[[routes]]\nname = \"{name}\"\n{keys}\nto = [\"{to}\"]\n")
         };
@@ -124,7 +131,7 @@ impl Rules {
         toml += &route("every", "", "all\", \"latest");
         toml += &route("good", &good, slow);
         if self != Self::Less {
-            toml += &destination("loose", "loose.test", "order = \"none\"");
+            toml += &destination("loose", "order = \"none\"");
             toml += &route("second", "from = [\"two\"]", "loose");
         }
         toml
