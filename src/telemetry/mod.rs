@@ -12,6 +12,7 @@ pub use pace::Pace;
 pub use traces::{Span, TRACEPARENT, TraceSettings, Traces};
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Telemetry {
     feed: broadcast::Sender<Happening>,
     paces: Mutex<pace::Buckets>,
     hush: Mutex<hush::Hush>,
+    /// A body was not taken for a fault of our own, and none was taken since.
+    failing: AtomicBool,
 }
 
 /// One thing that happened, as the feed tells it.
@@ -113,6 +116,7 @@ impl Telemetry {
             feed: broadcast::channel(1024).0,
             paces: Mutex::default(),
             hush: Mutex::default(),
+            failing: AtomicBool::new(false),
         }
     }
 
@@ -123,6 +127,9 @@ impl Telemetry {
 
     /// A body was taken, `took` after it had arrived whole.
     pub fn received(&self, received: Received, took: Duration) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("events are taken again");
+        }
         let outcome = if received.duplicate {
             "duplicate"
         } else {
@@ -163,8 +170,16 @@ impl Telemetry {
 
     /// A body of `source` was not taken for a fault of our own, whose words hold no data.
     pub fn not_taken(&self, at: Timestamp, source: &str, error: &dyn std::error::Error) {
+        self.failing.store(true, Ordering::Relaxed);
         if let Some(left_out) = self.left_out(at, source, NOT_TAKEN) {
             tracing::error!(source, %error, left_out, "event not taken");
+        }
+    }
+
+    /// An admin request was not answered for a fault of the store, whose words hold no data.
+    pub fn not_answered(&self, at: Timestamp, error: &str) {
+        if let Some(left_out) = self.left_out(at, "[admin]", NOT_TAKEN) {
+            tracing::error!(error, left_out, "admin request not answered");
         }
     }
 

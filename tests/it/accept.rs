@@ -1,6 +1,7 @@
 //! What senders are told, and that it is true by then.
 
 use mojito_relay::model::State;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{PLAIN, TestRelay, sample, submitted};
 
@@ -98,6 +99,28 @@ async fn what_is_not_taken_is_told_why() {
         .request(http::Method::GET, &url, bytes::Bytes::new(), &[])
         .await;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_its_host_once() {
+    let relay = TestRelay::start(PLAIN).await;
+    let ingress = relay.sender().ingress;
+    let answer = async |head: &str| {
+        let mut stream = tokio::net::TcpStream::connect(ingress).await.unwrap();
+        let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let to = "POST /hooks/jobmojito";
+    for hosts in ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n"] {
+        let answer = answer(&format!("{to} HTTP/1.1\r\n{hosts}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("problem:bad-host"), "{answer}");
+    }
+    let older = answer(&format!("{to} HTTP/1.0\r\n")).await;
+    assert!(older.starts_with("HTTP/1.0 202 "), "{older}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

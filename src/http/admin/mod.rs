@@ -27,7 +27,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
-use super::call::AdminCall;
+use super::call::{AdminCall, names_one_host};
 use super::problem::{AdminProblem, Problem, Unavailable};
 use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
@@ -96,6 +96,9 @@ type Answer = Result<Response<Reply>, AdminProblem>;
 impl Admin {
     async fn answer(&self, request: Request<Inbound>, peer: Peer) -> Answer {
         let (parts, body) = request.into_parts();
+        if !names_one_host(&parts) {
+            return Err(AdminProblem::BadHost);
+        }
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
             self.authorize(&parts, peer).inspect_err(|problem| {
@@ -323,10 +326,12 @@ impl Admin {
 #[async_trait]
 impl Handler for Admin {
     async fn handle(&self, request: Request<Inbound>, peer: Peer) -> Response<Reply> {
-        let mut response = self
-            .answer(request, peer)
-            .await
-            .unwrap_or_else(|problem| Problem::from(problem).into());
+        let mut response = self.answer(request, peer).await.unwrap_or_else(|problem| {
+            if let AdminProblem::StoreFails { words, .. } = &problem {
+                self.telemetry.not_answered(self.clock.now(), words);
+            }
+            Problem::from(problem).into()
+        });
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(
@@ -339,7 +344,6 @@ impl Handler for Admin {
 
 impl From<StoreError> for AdminProblem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "admin request not answered");
         Self::StoreFails {
             words: error.to_string(),
             retry_after: TRY_AGAIN,
