@@ -179,7 +179,7 @@ fn parse(text: &str) -> Result<Program, BadExpression> {
             .stack_size(PARSER_STACK);
         let parsed = thread
             .spawn_scoped(scope, parse)
-            .map(|thread| thread.join());
+            .map(std::thread::ScopedJoinHandle::join);
         match parsed {
             Ok(Ok(parsed)) => parsed,
             Ok(Err(_)) => Err(BadExpression::plain("cannot be parsed")),

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::model::{
-    Cause, DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict,
+    Cause, DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict, after,
 };
 
 /// Tells what happened.
@@ -32,6 +32,8 @@ pub struct Telemetry {
     hush: Mutex<hush::Hush>,
     /// A body was not taken for a fault of our own, and none was taken since.
     failing: AtomicBool,
+    /// When the last one was not, and why.
+    last_fault: Mutex<Option<(Timestamp, String)>>,
 }
 
 /// One thing that happened, as the feed tells it.
@@ -117,6 +119,7 @@ impl Telemetry {
             paces: Mutex::default(),
             hush: Mutex::default(),
             failing: AtomicBool::new(false),
+            last_fault: Mutex::default(),
         }
     }
 
@@ -149,7 +152,13 @@ impl Telemetry {
             changed = received.changed.join(","),
             deliveries = received.deliveries,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "event {outcome} from {}", received.source
+            "event {outcome} from {}{}",
+            received.source,
+            if received.deliveries == 0 && !received.duplicate {
+                "; it goes nowhere: no route took it"
+            } else {
+                ""
+            }
         );
         self.tell(Happening::Event(received));
     }
@@ -170,10 +179,24 @@ impl Telemetry {
 
     /// A body of `source` was not taken for a fault of our own, whose words hold no data.
     pub fn not_taken(&self, at: Timestamp, source: &str, error: &dyn std::error::Error) {
+        *self.fault() = Some((at, error.to_string()));
         self.failing.store(true, Ordering::Relaxed);
         if let Some(left_out) = self.left_out(at, source, NOT_TAKEN) {
             tracing::error!(source, %error, left_out, "event not taken");
         }
+    }
+
+    /// Why the last body was not taken, where that is no longer ago than `within` and none was taken since.
+    pub fn failing(&self, now: Timestamp, within: Duration) -> Option<String> {
+        let (at, words) = self.fault().clone()?;
+        let lately = after(at, now) <= within && self.failing.load(Ordering::Relaxed);
+        lately.then_some(words)
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
+        self.last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An admin request was not answered for a fault of the store, whose words hold no data.

@@ -252,3 +252,24 @@ async fn any_json_sender_gets_the_same_revisions_and_promises() {
     relay.ended(State::Delivered, 2).await;
     assert_eq!(relay.post("shop", "{}").await.json()["type"], "other");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_event_that_was_not_taken_the_relay_is_not_ready_for_a_while() {
+    let relay = TestRelay::start(PLAIN).await;
+    let ready = async || relay.get("/readyz").await.status;
+    relay.store.fail(&["accept"]);
+    assert_eq!(ready().await, 200, "nobody has noticed yet");
+    let answer = relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(answer.status, 503);
+    let told = relay.get("/readyz").await;
+    let words = told.json()["detail"].to_string();
+    assert_eq!(told.status, 503);
+    assert!(words.contains("the disk is full"), "{words}");
+    relay.advance(std::time::Duration::from_secs(11));
+    assert_eq!(ready().await, 200, "or nothing would ever try again");
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(ready().await, 503);
+    relay.store.fail(&[]);
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(ready().await, 200, "the next one was taken");
+}

@@ -37,6 +37,8 @@ use crate::store::{Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
 use crate::upkeep::{Eraser, Jobs, Mover, Senders};
 
+/// For so long after an event was not taken the relay is not ready, unless another one was taken since.
+const LATELY: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
 const MAX_BODY: u64 = 64 * 1024;
@@ -227,8 +229,19 @@ impl Admin {
                 retry_after: TRY_AGAIN,
             });
         }
-        self.store.ready().await?;
+        self.writable().await?;
         Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
+    }
+
+    /// A write succeeds now, and that of the last event did: a small one may still find room where an event does not.
+    async fn writable(&self) -> Result<(), AdminProblem> {
+        self.store.ready().await?;
+        let failing = self.telemetry.failing(self.clock.now(), LATELY);
+        let unready = |words| AdminProblem::StoreFails {
+            words,
+            retry_after: TRY_AGAIN,
+        };
+        failing.map_or(Ok(()), |words| Err(unready(words)))
     }
 
     async fn metrics(&self) -> Answer {
@@ -240,7 +253,7 @@ impl Admin {
                 .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
         }
         self.senders.measure().await;
-        let writable = self.store.ready().await.is_ok();
+        let writable = self.writable().await.is_ok();
         self.telemetry.metrics.set_writable(writable);
         Ok(text(
             "text/plain; version=0.0.4; charset=utf-8",
