@@ -368,7 +368,7 @@ async fn a_log_whose_file_is_gone_or_empty_is_refused_and_left_alone() {
         if empty {
             std::fs::write(&options.path, "").unwrap();
         }
-        let refused = SqliteStore::open(&options).err().expect("it is refused");
+        let refused = SqliteStore::open(&options).expect_err("it is refused");
         let words = refused.to_string();
         assert!(words.contains("what was acknowledged last"), "{words}");
         assert!(std::fs::read(&log).unwrap() == before);
