@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::accept::MOST_DELIVERIES;
 use super::acts::{late, unsendable};
 use super::batch::Batch;
 use super::fan_out::{self, Place};
 use super::fault::Fault;
 use super::settle::{Row, newer_delivery};
 use crate::model::{EventId, Name, Refusal, State};
+use crate::store::plan::MOST_DELIVERIES;
 use crate::store::{Accepted, Act, Acted, Acts, Done, NewDelivery, Planned};
 
 /// Creates what an event lacks, where nothing speaks against it.
