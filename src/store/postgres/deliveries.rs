@@ -181,9 +181,9 @@ pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool
         _ => ("true", "($4::integer IS NULL OR d.destination = $4)"),
     };
     let (further, order) = if oldest_first {
-        ("e.id > $1 OR d.number > $3", "e.id, d.number")
+        ("e.id > $1 OR d.number > $3::bigint", "e.id, d.number")
     } else {
-        ("e.id < $2 OR d.number < $3", "e.id DESC, d.number DESC")
+        ("e.id < $2 OR d.number < $3::bigint", "e.id DESC, d.number DESC")
     };
     // The limit tells the planner that few of the rows will be wanted, so that it follows the index.
     format!(

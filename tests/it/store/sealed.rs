@@ -34,7 +34,7 @@ async fn sealed_by(keys: &[u8]) -> Home {
 
 impl Home {
     async fn restart(&mut self, seals: Keyring) {
-        self.options.seals = seals;
+        *self.options.seals() = seals;
         self.reopen().await;
     }
 
@@ -52,7 +52,7 @@ impl Home {
 
     /// Files of the store that hold `text`.
     fn files_with(&self, text: &str) -> Vec<String> {
-        let folder = self.options.path.parent().unwrap();
+        let folder = self.options.sqlite().path.parent().unwrap();
         let mut found = Vec::new();
         for file in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let bytes = std::fs::read(file.path()).unwrap();
@@ -67,7 +67,7 @@ impl Home {
 
     /// By which keys payloads are sealed, oldest first.
     fn keys_in_rows(&self) -> Vec<Option<Fingerprint>> {
-        let conn = Connection::open(&self.options.path).unwrap();
+        let conn = Connection::open(&self.options.sqlite().path).unwrap();
         let mut rows = conn
             .prepare("SELECT sealed_by FROM payload ORDER BY seq")
             .unwrap();
@@ -80,8 +80,8 @@ impl Home {
 
     async fn refused(&mut self, seals: Keyring) -> StoreError {
         self.close().await;
-        self.options.seals = seals;
-        SqliteStore::open(&self.options).expect_err("a key is missing")
+        *self.options.seals() = seals;
+        SqliteStore::open(self.options.sqlite()).expect_err("a key is missing")
     }
 }
 
@@ -246,12 +246,12 @@ async fn a_start_without_a_key_that_may_be_needed_is_refused_by_name() {
         "{error}"
     );
     assert!(error.contains("store.encrypt.keys"), "{error}");
-    home.options.seals = Keyring::default();
-    let error = SqliteStore::open(&home.options).expect_err("no key at all");
+    *home.options.seals() = Keyring::default();
+    let error = SqliteStore::open(home.options.sqlite()).expect_err("no key at all");
     assert!(error.to_string().contains("configured: none"), "{error}");
     // Nothing was changed by it.
-    home.options.seals = ring(&[1]);
-    let store = SqliteStore::open(&home.options).unwrap();
+    *home.options.seals() = ring(&[1]);
+    let store = SqliteStore::open(home.options.sqlite()).unwrap();
     assert_eq!(
         store.sealing().await.unwrap(),
         Some(state(Some(1), true, 0))
@@ -281,7 +281,7 @@ async fn payloads_that_were_exchanged_are_lost_and_stop_nothing_else() {
     let one = home.accepted(marked("s-1", 1, 0)).await.placed[0].id;
     let other = home.accepted(marked("s-2", 1, 5)).await.placed[0].id;
     let sound = home.accepted(marked("s-3", 1, 6)).await.placed[0].id;
-    let conn = Connection::open(&home.options.path).unwrap();
+    let conn = Connection::open(&home.options.sqlite().path).unwrap();
     conn.execute_batch(
         "CREATE TEMP TABLE kept AS SELECT * FROM payload;
          UPDATE payload SET body = (SELECT body FROM kept WHERE kept.seq = 3 - payload.seq) WHERE seq < 3",

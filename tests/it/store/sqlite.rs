@@ -108,7 +108,7 @@ async fn a_caller_that_goes_away_does_not_take_its_write_along() {
 #[tokio::test]
 async fn a_second_relay_on_the_same_file_is_refused_until_the_first_lets_go() {
     let mut home = Home::sqlite();
-    let second = SqliteStore::open(&home.options);
+    let second = SqliteStore::open(home.options.sqlite());
     assert!(matches!(second, Err(StoreError::InUse(_))));
     home.reopen().await;
     home.leave().await;
@@ -128,10 +128,10 @@ async fn a_store_that_is_closed_says_so_and_one_that_is_dropped_keeps_everything
     store.close().await.unwrap();
     drop(store);
 
-    let store = SqliteStore::open(&home.options).unwrap();
+    let store = SqliteStore::open(home.options.sqlite()).unwrap();
     accepted(store.accept(plan("s-1", 2, 1, &["crm"])).await);
     drop(store);
-    let store = SqliteStore::open(&home.options).unwrap();
+    let store = SqliteStore::open(home.options.sqlite()).unwrap();
     assert_eq!(store.waiting(), 2);
     drop(store);
     home.leave().await;
@@ -141,7 +141,7 @@ async fn a_store_that_is_closed_says_so_and_one_that_is_dropped_keeps_everything
 async fn the_log_is_written_back_when_the_store_is_closed() {
     let mut home = Home::sqlite();
     home.accepted(plan("s-1", 1, 0, &["crm"])).await;
-    let log = home.options.path.with_extension("db-wal");
+    let log = home.options.sqlite().path.with_extension("db-wal");
     assert!(log.metadata().unwrap().len() > 0);
     home.close().await;
     assert!(!log.exists() || log.metadata().unwrap().len() == 0);
@@ -152,10 +152,10 @@ async fn the_log_is_written_back_when_the_store_is_closed() {
 async fn a_newer_schema_is_refused_with_both_numbers() {
     let mut home = Home::sqlite();
     home.close().await;
-    let conn = Connection::open(&home.options.path).unwrap();
+    let conn = Connection::open(&home.options.sqlite().path).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
-    let opened = SqliteStore::open(&home.options);
+    let opened = SqliteStore::open(home.options.sqlite());
     assert!(matches!(
         opened,
         Err(StoreError::Newer {
@@ -245,7 +245,7 @@ async fn the_files_are_their_owners_alone() {
     let home = Home::sqlite();
     home.accepted(plan("s-1", 1, 0, &["crm"])).await;
     for name in ["relay.db", "relay.db-wal", "relay.db.lock"] {
-        let path = home.options.path.with_file_name(name);
+        let path = home.options.sqlite().path.with_file_name(name);
         assert_eq!(
             path.metadata().unwrap().permissions().mode() & 0o077,
             0,
@@ -263,7 +263,11 @@ async fn the_file_shrinks_when_payloads_go() {
         plan.payload = Bytes::from(vec![b'x'; 20_000]);
         home.accepted(plan).await;
     }
-    let size = |home: &Home| std::fs::metadata(&home.options.path).unwrap().len();
+    let size = |home: &Home| {
+        std::fs::metadata(&home.options.sqlite().path)
+            .unwrap()
+            .len()
+    };
     home.reopen().await;
     let before = size(&home);
     let day = Duration::from_hours(24);
