@@ -199,7 +199,9 @@ impl World {
         let heard = telemetry.listen();
         let clock = self.gate.clock.clone();
         let inner = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
-        let inner = inner.map_err(|error| format!("the store does not open: {error}"))?;
+        let inner = inner
+            .await
+            .map_err(|error| format!("the store does not open: {error}"))?;
         self.compare(&*inner).await?;
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let parts = Parts {

@@ -183,7 +183,10 @@ pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool
     let (further, order) = if oldest_first {
         ("e.id > $1 OR d.number > $3::bigint", "e.id, d.number")
     } else {
-        ("e.id < $2 OR d.number < $3::bigint", "e.id DESC, d.number DESC")
+        (
+            "e.id < $2 OR d.number < $3::bigint",
+            "e.id DESC, d.number DESC",
+        )
     };
     // The limit tells the planner that few of the rows will be wanted, so that it follows the index.
     format!(

@@ -40,22 +40,68 @@ pub(super) async fn open(
     key: [u8; 32],
     seals: Keyring,
 ) -> Result<Identity, StoreError> {
-    let utf8 = one(tx, "SELECT current_setting('server_encoding') = 'UTF8'").await?;
-    if !rows::get::<bool>(&utf8, 0)? {
-        return Err(StoreError::Corrupt(
-            "its database is not in UTF8; make another with ENCODING 'UTF8'".to_owned(),
-        ));
-    }
+    fit(tx).await?;
     let lock = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
     tx.query(lock, &[&LOCK, &schema])
         .await
         .map_err(Fault::from)?;
     make_schema(tx, schema).await?;
-    for (number, sql) in (1..).zip(MIGRATIONS).skip(version(tx).await?) {
+    for (number, sql) in (1..).zip(MIGRATIONS).skip(version_of(tx).await?) {
         step(tx, number, sql, key).await?;
     }
     sealed::adopt(tx, &seals).await?;
     Ok(identify(tx, seals).await?)
+}
+
+/// The oldest PostgreSQL that has all that the functions use.
+const OLDEST: i32 = 14;
+
+/// Refuses a database that cannot hold a store; answers its version.
+async fn fit(tx: &Transaction<'_>) -> Result<String, StoreError> {
+    let found = one(
+        tx,
+        "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer / 10000,
+                current_setting('server_version')",
+    )
+    .await?;
+    let (encoding, major): (&str, i32) = (rows::get(&found, 0)?, rows::get(&found, 1)?);
+    if encoding != "UTF8" {
+        return Err(StoreError::Corrupt(format!(
+            "its database is in {encoding}; make another with ENCODING 'UTF8'"
+        )));
+    }
+    if major < OLDEST {
+        return Err(StoreError::Corrupt(format!(
+            "it is PostgreSQL {major}; {OLDEST} or newer is needed"
+        )));
+    }
+    Ok(rows::get(&found, 2)?)
+}
+
+/// Looks at a database without changing it; answers how it is.
+pub(super) async fn look(tx: &Transaction<'_>, schema: &str) -> Result<String, StoreError> {
+    let version = fit(tx).await?;
+    let found = tx
+        .query_one(
+            "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1),
+                    has_database_privilege(current_database(), 'CREATE')",
+            &[&schema],
+        )
+        .await
+        .map_err(Fault::from)?;
+    let words = match (rows::get(&found, 0)?, rows::get(&found, 1)?) {
+        (true, _) => {
+            version_of(tx).await?;
+            "is there"
+        }
+        (false, true) => "can be made",
+        (false, false) => {
+            return Err(StoreError::Unavailable(format!(
+                "its user may not make the schema {schema}; make it, owned by that user"
+            )));
+        }
+    };
+    Ok(format!("PostgreSQL {version}; the schema {schema} {words}"))
 }
 
 /// A role that may not make schemas can be given one.
@@ -69,7 +115,7 @@ async fn make_schema(tx: &Transaction<'_>, schema: &str) -> Result<(), Fault> {
 
 /// How many migrations were run. Refuses a schema that this relay must not touch: what is newer is fine as long as it
 /// still has all that the schemas known here promise.
-async fn version(tx: &Transaction<'_>) -> Result<usize, StoreError> {
+async fn version_of(tx: &Transaction<'_>) -> Result<usize, StoreError> {
     let there = one(tx, "SELECT to_regclass('meta') IS NOT NULL").await?;
     if !rows::get::<bool>(&there, 0)? {
         return Ok(0);

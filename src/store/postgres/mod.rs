@@ -85,6 +85,14 @@ impl Shared {
     }
 }
 
+/// Looks at a store's place without opening it; answers how it is.
+pub async fn look(url: &PostgresUrl) -> Result<String, StoreError> {
+    let pools = Pools::new(url)?;
+    let mut client = pools.readers.get().await.map_err(Fault::from)?;
+    let tx = pool::look(&mut client).await?;
+    migrate::look(&tx, &url.schema).await
+}
+
 impl PostgresStore {
     /// Connects, and brings the schema up to date. Errors name the place, and neither user nor password.
     pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {

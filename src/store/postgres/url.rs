@@ -91,6 +91,12 @@ impl PostgresUrl {
     }
 }
 
+impl PostgresUrl {
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+}
+
 /// Parameters that the driver does not know.
 #[derive(Default)]
 struct Own {

@@ -274,10 +274,11 @@ fn an_admin_door_that_is_open_or_taken() {
 
 #[test]
 fn stores_that_there_are_not() {
-    assert_snapshot!(findings(&with("[store]\nurl = \"postgres://user:pw@db/relay\"")), @r#"
-    relay.toml:8: store.url: this version has no PostgreSQL store
-      hint: write "sqlite:data/relay.db"
-    "#);
+    let postgres = |url: &str| findings(&with(&format!("[store]\nurl = \"{url}\"")));
+    assert_snapshot!(postgres("postgres://user:pw@db/relay"), @"");
+    assert_snapshot!(postgres("postgres://user:pw@db/relay?sslmode=prefer"), @"");
+    assert_snapshot!(postgres("postgres://user:pw@db/relay?schema=Relay"), @"");
+    assert_snapshot!(postgres("postgres://user:pw@db:x/relay"), @"");
     assert_snapshot!(findings(&with("[store]\nurl = \"data/relay.db\"")), @r#"
     relay.toml:8: store.url: this is no store that there is
       hint: write "sqlite:data/relay.db"
