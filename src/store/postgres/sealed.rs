@@ -26,14 +26,14 @@ pub(super) async fn adopt(tx: &Transaction<'_>, keys: &Keyring) -> Result<(), St
 async fn begin(tx: &Transaction<'_>, current: Option<i64>) -> Result<(), Fault> {
     let changed = tx
         .execute(
-            "UPDATE sealing SET sealed_by = $1, place = 0, done = false,
+            "UPDATE sealing SET sealed_by = $1::bigint, place = 0, done = false,
                     until = (SELECT coalesce(max(seq), 0) FROM payload)
-             WHERE sealed_by IS DISTINCT FROM $1",
+             WHERE sealed_by IS DISTINCT FROM $1::bigint",
             &[&current],
         )
         .await?;
     if changed > 0 {
-        let key = "INSERT INTO seal_key (fingerprint) SELECT $1 WHERE $1 IS NOT NULL ON CONFLICT DO NOTHING";
+        let key = "INSERT INTO seal_key (fingerprint) SELECT $1::bigint WHERE $1::bigint IS NOT NULL ON CONFLICT DO NOTHING";
         tx.execute(key, &[&current]).await?;
     }
     Ok(())
@@ -89,14 +89,14 @@ pub(super) async fn sealing(shared: &Shared) -> Result<Option<Sealing>, Fault> {
 }
 
 pub(super) const LEFT: &str = "SELECT count(*) FROM \
-     (SELECT 1 FROM payload WHERE seq > $1 AND seq <= $2 LIMIT $3) AS some";
+     (SELECT 1 FROM payload WHERE seq > $1 AND seq <= $2 LIMIT $3) AS first";
 
 /// The next few, few enough in bytes too, without those that are as they should be but for the last.
 pub(super) const OLD: &str = "SELECT p.seq, e.id, \
-     CASE WHEN p.sealed_by IS NOT DISTINCT FROM $3 THEN NULL ELSE p.body END, p.sealed_by \
-     FROM (SELECT seq, body, sealed_by, sum(CASE WHEN sealed_by IS NOT DISTINCT FROM $3 THEN 0 ELSE octet_length(body) END) \
-               OVER (ORDER BY seq) - CASE WHEN sealed_by IS NOT DISTINCT FROM $3 THEN 0 ELSE octet_length(body) END AS before \
-           FROM (SELECT seq, body, sealed_by FROM payload WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $4) AS some) AS p \
+     CASE WHEN p.sealed_by IS NOT DISTINCT FROM $3::bigint THEN NULL ELSE p.body END, p.sealed_by \
+     FROM (SELECT seq, body, sealed_by, sum(CASE WHEN sealed_by IS NOT DISTINCT FROM $3::bigint THEN 0 ELSE octet_length(body) END) \
+               OVER (ORDER BY seq) - CASE WHEN sealed_by IS NOT DISTINCT FROM $3::bigint THEN 0 ELSE octet_length(body) END AS before \
+           FROM (SELECT seq, body, sealed_by FROM payload WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $4) AS next) AS p \
      JOIN event AS e ON e.seq = p.seq WHERE p.before < $5 ORDER BY p.seq";
 
 /// One step. `done` in the answer means that there was nothing to look at any more.

@@ -3,15 +3,19 @@
 
 mod accept;
 mod damage;
+mod database;
+mod erase;
 mod jobs;
 mod kept;
 mod lanes;
 mod lists;
+mod moving;
 mod replay;
 mod sealed;
 mod senders;
 mod settle;
 mod sqlite;
+mod sweep;
 mod work;
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

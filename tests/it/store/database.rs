@@ -1,0 +1,434 @@
+//! What only a store in a database can get wrong: relays that share it, leases, schemas, and a database that goes away.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use super::*;
+use crate::postgres::Cluster;
+use mojito_relay::model::State;
+
+/// As many relays on one schema.
+async fn relays(count: usize) -> Vec<Home> {
+    let url = postgres::shared().url();
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(Home::at(url.clone()).await);
+    }
+    all
+}
+
+async fn leave(all: Vec<Home>) {
+    let last = all.len() - 1;
+    for (at, mut home) in all.into_iter().enumerate() {
+        if at == last {
+            home.leave().await;
+        } else {
+            home.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn equal_plans_at_different_relays_at_one_instant_are_one_event() {
+    let all = relays(3).await;
+    for round in 0..20 {
+        let subject = format!("s-{round}");
+        let mut tasks = tokio::task::JoinSet::new();
+        for home in &all {
+            for _ in 0..4 {
+                let (store, subject) = (home.shared(), subject.clone());
+                tasks.spawn(async move { store.accept(plan(&subject, 1, 0, &["crm"])).await });
+            }
+        }
+        let outcomes = tasks.join_all().await;
+        let won: Vec<EventId> = outcomes
+            .iter()
+            .filter_map(|outcome| match outcome.as_ref().unwrap() {
+                AcceptOutcome::Accepted(accepted) => Some(accepted.placed[0].id.event),
+                AcceptOutcome::Stale(_) | AcceptOutcome::Erased => None,
+            })
+            .collect();
+        assert_eq!(won.len(), 1);
+        for outcome in outcomes {
+            if let AcceptOutcome::Stale(head) = outcome.unwrap() {
+                assert_eq!((head.event, head.revision), (won[0], 1));
+            }
+        }
+    }
+    leave(all).await;
+}
+
+#[tokio::test]
+async fn revisions_have_no_gaps_whichever_relay_takes_them() {
+    let all = relays(3).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (at, home) in (0_i64..).zip(&all) {
+        for worker in 0..3 {
+            let store = home.shared();
+            tasks.spawn(async move {
+                let mut taken = Vec::new();
+                for n in 0..20_i64 {
+                    let subject = format!("s-{}", (n + worker) % 5);
+                    let mut revision = 1;
+                    loop {
+                        let millis = at * 1_000 + worker * 100 + n;
+                        let mut plan = superseding(&subject, revision, millis, &["crm", "ats"]);
+                        plan.deliveries[1].supersedes = false;
+                        match store.accept(plan).await.unwrap() {
+                            AcceptOutcome::Stale(head) => revision = head.revision + 1,
+                            AcceptOutcome::Accepted(_) => break,
+                            AcceptOutcome::Erased => panic!("nobody was erased"),
+                        }
+                    }
+                    taken.push((subject, revision));
+                }
+                taken
+            });
+        }
+    }
+    let taken: Vec<(String, u32)> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(taken.len(), 180);
+    let different: BTreeSet<_> = taken.iter().cloned().collect();
+    assert_eq!(different.len(), 180, "no revision twice");
+    for n in 0..5 {
+        let subject = format!("s-{n}");
+        let own = taken.iter().filter(|(of, _)| *of == subject);
+        let highest = own.clone().map(|(_, revision)| *revision).max().unwrap();
+        assert_eq!(own.count(), highest as usize, "no gap");
+    }
+    // One delivery of each subject waits where a newer one takes the place, and all where not.
+    all[0].tallies(at(0)).await.unwrap();
+    assert_eq!(all[0].waiting(), 5 + 180);
+    leave(all).await;
+}
+
+#[tokio::test]
+async fn what_several_relays_do_at_once_is_counted_once() {
+    let all = relays(3).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    let fence = all[0].fence().await;
+    for (at, home) in (0_i64..).zip(&all) {
+        for n in 0..30 {
+            let (store, owner) = (home.shared(), all[0].shared());
+            tasks.spawn(async move {
+                let plan = plan(&format!("s-{at}-{n}"), 1, n, &["crm", "ats"]);
+                let placed = accepted(store.accept(plan).await).placed;
+                let settlement = Settlement {
+                    delivery: placed[0].id,
+                    fence,
+                    attempt: Some(attempt(n, Verdict::Accepted)),
+                    outcome: delivered(None),
+                    gone: None,
+                    at: super::at(n),
+                };
+                assert_eq!(
+                    owner.settle(settlement).await.unwrap().state,
+                    State::Delivered
+                );
+            });
+        }
+    }
+    tasks.join_all().await;
+    for home in &all {
+        home.tallies(at(0)).await.unwrap();
+        assert_eq!(home.waiting(), 90);
+    }
+    leave(all).await;
+}
+
+/// Lets the leases of a relay run out, as when it was paused or killed.
+async fn run_out(home: &Home) {
+    let Options::Postgres(_, url) = &home.options else {
+        panic!("it is in a file");
+    };
+    let client = postgres::connect(url).await;
+    let sql = "UPDATE lane SET lease_until = clock_timestamp() - interval '1 ms'";
+    client.batch_execute(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lane_has_one_owner_and_what_another_settles_is_void() {
+    let all = relays(2).await;
+    let crm = ["crm".into()];
+    let id = all[0].accepted(plan("s-1", 1, 0, &["crm"])).await.placed[0].id;
+    let first = all[0].lease(&crm).await.unwrap()[0].fence;
+    run_out(&all[0]).await;
+    let second = all[1].lease(&crm).await.unwrap()[0].fence;
+    assert!(second > first);
+    let settle = |home: &Home, fence| {
+        let store = home.shared();
+        let settlement = Settlement {
+            delivery: id,
+            fence,
+            attempt: Some(attempt(1, Verdict::Retry)),
+            outcome: retry(5, false),
+            gone: None,
+            at: at(1),
+        };
+        async move { store.settle(settlement).await }
+    };
+    assert!(matches!(
+        settle(&all[0], first).await,
+        Err(StoreError::Fenced)
+    ));
+    settle(&all[1], second).await.unwrap();
+    // It comes back to the first under a number that is new, so that what that one began before stays void.
+    run_out(&all[1]).await;
+    let third = all[0].lease(&crm).await.unwrap()[0].fence;
+    assert!(third > second);
+    assert!(matches!(
+        settle(&all[0], first).await,
+        Err(StoreError::Fenced)
+    ));
+    settle(&all[0], third).await.unwrap();
+    assert_eq!(all[0].delivery(id).await.attempts.len(), 2);
+    leave(all).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_is_let_go_is_another_s_at_once() {
+    let mut all = relays(2).await;
+    let names = ["crm".into(), "ats".into()];
+    assert_eq!(all[0].lease(&names).await.unwrap().len(), 2);
+    assert_eq!(
+        all[0].lease(&names).await.unwrap().len(),
+        2,
+        "its own it may have again"
+    );
+    all[0].close().await;
+    assert_eq!(all[1].lease(&names).await.unwrap().len(), 2);
+    all.remove(0);
+    leave(all).await;
+}
+
+#[tokio::test]
+async fn relays_that_start_at_once_make_one_schema_with_one_key() {
+    let url = postgres::shared().url();
+    let mut tasks = tokio::task::JoinSet::new();
+    for byte in 0..4 {
+        let options = PostgresOptions {
+            url: PostgresUrl::parse(&url).unwrap(),
+            key: [byte; 32],
+            seals: Keyring::default(),
+            clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
+            on_commit: None,
+        };
+        tasks.spawn(async move { PostgresStore::open(&options).await.unwrap() });
+    }
+    let stores = tasks.join_all().await;
+    let keys: BTreeSet<[u8; 32]> = stores.iter().map(|store| *store.key().as_bytes()).collect();
+    assert_eq!(keys.len(), 1);
+    for store in stores {
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_unless_it_says_that_it_fits() {
+    let mut home = Home::postgres().await;
+    home.close().await;
+    let Options::Postgres(_, url) = &home.options else {
+        panic!("it is in a file");
+    };
+    let client = postgres::connect(url).await;
+    client
+        .batch_execute("UPDATE meta SET number = 99 WHERE key = 'schema'")
+        .await
+        .unwrap();
+    let expanded = home.options.open().await.unwrap();
+    expanded.close().await.unwrap();
+    client
+        .batch_execute("UPDATE meta SET number = 98 WHERE key = 'schema_for'")
+        .await
+        .unwrap();
+    let opened = home.options.open().await.map(drop);
+    assert!(matches!(
+        opened,
+        Err(StoreError::Newer {
+            found: 99,
+            known: 1
+        })
+    ));
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a_user_that_may_make_no_schema_works_in_one_that_it_was_given() {
+    let cluster = postgres::shared();
+    let url = cluster.url();
+    let (place, query) = url.split_once('?').unwrap();
+    let client = postgres::connect(&url).await;
+    let schema = query.strip_prefix("schema=").unwrap();
+    let role = format!("plain_{schema}");
+    client
+        .batch_execute(&format!("CREATE ROLE {role} LOGIN"))
+        .await
+        .unwrap();
+    let own = format!("{}?{query}", place.replace("relay:sesame", &role));
+    let options = |url: &str| PostgresOptions {
+        url: PostgresUrl::parse(url).unwrap(),
+        key: [7; 32],
+        seals: Keyring::default(),
+        clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
+        on_commit: None,
+    };
+    let refused = PostgresStore::open(&options(&own)).await.unwrap_err();
+    assert!(refused.to_string().contains("42501"), "{refused}");
+    let looked = mojito_relay::store::postgres::look(&options(&own).url).await;
+    let words = looked.unwrap_err().to_string();
+    assert!(words.contains("may not make the schema"), "{words}");
+    client
+        .batch_execute(&format!("CREATE SCHEMA {schema} AUTHORIZATION {role}"))
+        .await
+        .unwrap();
+    let store = PostgresStore::open(&options(&own)).await.unwrap();
+    accepted(store.accept(plan("s-1", 1, 0, &["crm"])).await);
+    store.forget_writes().await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_told_without_the_password() {
+    let url = postgres::shared().url();
+    for wrong in [
+        url.replace("/postgres?", "/nothing?"),
+        url.replace("relay:sesame", "nobody:sesame"),
+        "postgres://relay:sesame@127.0.0.1:1/postgres".to_owned(),
+        url.clone() + "&sslmode=require",
+    ] {
+        let options = PostgresOptions {
+            url: PostgresUrl::parse(&wrong).unwrap(),
+            key: [7; 32],
+            seals: Keyring::default(),
+            clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
+            on_commit: None,
+        };
+        let error = PostgresStore::open(&options).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("postgres://127.0.0.1:"), "{told}");
+        assert!(!told.contains("sesame"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_serves_as_well() {
+    let home = Home::at(postgres::shared().by_socket()).await;
+    home.accepted(plan("s-1", 1, 0, &["crm"])).await;
+    home.ready().await.unwrap();
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn whatever_a_sender_or_receiver_writes_is_kept() {
+    let home = Home::postgres().await;
+    let mut odd = plan("s\0-1", 1, 0, &["crm"]);
+    let event = Arc::make_mut(&mut odd.event);
+    event.event_type = EventType::new("odd\0type");
+    event.candidate = Some("c\0-\u{feff}".to_owned());
+    event.changed = vec!["a\0field".to_owned()];
+    odd.payload = Bytes::from_static(b"\0\xff\xfe");
+    let expect = odd.clone();
+    let id = home.accepted(odd).await.placed[0].id;
+    let mut outcome = delivered(Some("note\0id"));
+    if let Outcome::Delivered { warning, .. } = &mut outcome {
+        *warning = Some("it said \0".to_owned());
+    }
+    home.settled(id, 1, outcome).await;
+    let detail = home.event(id.event).await.unwrap().unwrap();
+    assert_eq!(format!("{:?}", detail.event), format!("{:?}", expect.event));
+    assert_eq!(detail.payload, Some(expect.payload));
+    assert_eq!(
+        detail.deliveries[0].last_error.as_deref(),
+        Some("it said \u{fffd}"),
+        "words that are only shown lose what text cannot hold"
+    );
+    let second = home.accepted(plan("s\0-1", 2, 2, &["crm"])).await.placed[0].id;
+    let work = home.work(second, mojito_relay::store::Since::LastSent);
+    assert_eq!(
+        work.await.unwrap().unwrap().receipt.unwrap().value,
+        "note\0id"
+    );
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_commits() {
+    let home = Home::postgres().await;
+    home.accepted(plan("first", 1, 0, &["crm"])).await;
+    home.commits.lock().unwrap().clear();
+    let plans = (0..100).map(|n| home.accept(plan(&format!("s-{n}"), 1, n, &["crm"])));
+    for outcome in futures_util::future::join_all(plans).await {
+        accepted(outcome);
+    }
+    let commits = home.commits.lock().unwrap().clone();
+    assert_eq!(commits.iter().sum::<usize>(), 100);
+    assert!(commits.len() <= 10, "{commits:?}");
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a_command_that_fails_does_not_harm_its_batch() {
+    let home = Home::postgres().await;
+    let mut plans: Vec<AcceptPlan> = (0..10)
+        .map(|n| plan(&format!("s-{n}"), 1, n, &["crm"]))
+        .collect();
+    Arc::make_mut(&mut plans[6].event).id = plans[3].event.id;
+    let answers = plans.into_iter().map(|plan| home.accept(plan));
+    let answers = futures_util::future::join_all(answers).await;
+    let failed: Vec<usize> = (0..10).filter(|n| answers[*n].is_err()).collect();
+    assert_eq!(failed.len(), 1, "one of the two with one id: {answers:?}");
+    assert!([3, 6].contains(&failed[0]));
+    assert_eq!(home.waiting(), 9);
+    home.leave().await;
+}
+
+/// Which ends when its test does.
+fn own_cluster() -> &'static Cluster {
+    static OWN: OnceLock<Cluster> = OnceLock::new();
+    OWN.get_or_init(Cluster::start)
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_is_told_and_works_again_once_it_is_back() {
+    let cluster = own_cluster();
+    let home = Home::at(cluster.url()).await;
+    let before = home.accepted(plan("s-1", 1, 0, &["crm"])).await;
+    let fence = home.fence().await;
+    cluster.stop();
+    for _ in 0..3 {
+        let outcome = home.accept(plan("s-2", 1, 1, &["crm"])).await.map(drop);
+        assert!(
+            matches!(outcome, Err(StoreError::Unavailable(_))),
+            "{outcome:?}"
+        );
+        let ready = home.ready().await;
+        assert!(
+            matches!(ready, Err(StoreError::Unavailable(_))),
+            "{ready:?}"
+        );
+        let due = home.due(&"crm".into(), at(9), 9, true).await;
+        assert!(matches!(due, Err(StoreError::Unavailable(_))), "{due:?}");
+        let swept = home.tallies(at(9)).await;
+        assert!(
+            matches!(swept, Err(StoreError::Unavailable(_))),
+            "{swept:?}"
+        );
+    }
+    cluster.go_on();
+    home.ready().await.unwrap();
+    assert_eq!(home.due_ids("crm", 9, true).await, [before.placed[0].id]);
+    home.accepted(plan("s-2", 1, 1, &["crm"])).await;
+    // What was begun before is settled under the same number: nobody else had the lane.
+    let settlement = Settlement {
+        delivery: before.placed[0].id,
+        fence,
+        attempt: Some(attempt(1, Verdict::Accepted)),
+        outcome: delivered(None),
+        gone: None,
+        at: at(2),
+    };
+    home.settle(settlement).await.unwrap();
+    assert_eq!(home.waiting(), 1);
+    home.leave().await;
+}
