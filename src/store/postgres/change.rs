@@ -24,7 +24,7 @@ pub(super) trait Change: Send + Sync {
 
 /// One write transaction.
 pub(super) struct Tx<'a> {
-    tx: deadpool_postgres::Transaction<'a>,
+    inner: deadpool_postgres::Transaction<'a>,
     pub(super) identity: &'a Identity,
     pub(super) pools: &'a Pools,
 }
@@ -35,8 +35,8 @@ impl Tx<'_> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Fault> {
-        let statement = self.tx.prepare_cached(sql).await?;
-        Ok(self.tx.query(&statement, params).await?)
+        let statement = self.inner.prepare_cached(sql).await?;
+        Ok(self.inner.query(&statement, params).await?)
     }
 
     /// How many rows it changed.
@@ -45,8 +45,8 @@ impl Tx<'_> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, Fault> {
-        let statement = self.tx.prepare_cached(sql).await?;
-        Ok(self.tx.execute(&statement, params).await?)
+        let statement = self.inner.prepare_cached(sql).await?;
+        Ok(self.inner.execute(&statement, params).await?)
     }
 }
 
@@ -65,13 +65,13 @@ impl Shared {
     async fn try_change<C: Change>(&self, change: &C) -> Result<C::Answer, Fault> {
         let mut client = self.pools.writers.get().await?;
         let tx = Tx {
-            tx: client.transaction().await?,
+            inner: client.transaction().await?,
             identity: &self.identity,
             pools: &self.pools,
         };
         let answer = change.run(&tx).await?;
         let waiting = tx.rows(FLUSH, &[&self.identity.slot]).await?;
-        tx.tx.commit().await?;
+        tx.inner.commit().await?;
         if let Some(row) = waiting.first() {
             let waiting = u64::try_from(rows::get::<i64>(row, 0)?).unwrap_or(0);
             self.waiting.store(waiting, Ordering::Relaxed);

@@ -72,16 +72,15 @@ async fn deliveries(tx: &Transaction<'_>, seq: i64) -> Result<Vec<Delivery>, Fau
 /// All revisions of an event's subject, oldest first; without a subject, the event alone.
 async fn revisions(tx: &Transaction<'_>, row: &EventRow) -> Result<Vec<Revision>, Fault> {
     let limit = i64::try_from(REVISIONS).expect("it is small");
-    let found = match row.subject {
-        Some(subject) => tx.query(&chain_sql(), &[&vec![subject], &limit]).await?,
-        None => {
-            let sql = format!(
-                "SELECT {} FROM {} WHERE e.seq = $1",
-                rows::EVENT,
-                rows::EVENT_TABLES
-            );
-            tx.query(&sql, &[&row.seq]).await?
-        }
+    let found = if let Some(subject) = row.subject {
+        tx.query(&chain_sql(), &[&vec![subject], &limit]).await?
+    } else {
+        let sql = format!(
+            "SELECT {} FROM {} WHERE e.seq = $1",
+            rows::EVENT,
+            rows::EVENT_TABLES
+        );
+        tx.query(&sql, &[&row.seq]).await?
     };
     let mut all = Vec::with_capacity(found.len());
     for row in &found {

@@ -53,7 +53,7 @@ pub(super) async fn open(
     Ok(identify(tx, seals).await?)
 }
 
-/// The oldest PostgreSQL that has all that the functions use.
+/// The oldest `PostgreSQL` that has all that the functions use.
 const OLDEST: i32 = 14;
 
 /// Refuses a database that cannot hold a store; answers its version.

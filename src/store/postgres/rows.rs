@@ -1,4 +1,4 @@
-//! How values of the model stand in PostgreSQL's rows, and back. The codes in them are in `store/codes.rs`.
+//! How values of the model stand in `PostgreSQL`'s rows, and back. The codes in them are in `store/codes.rs`.
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -78,7 +78,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::Damaged("a text is not UTF-8"))
 }
 
-/// Words to be shown: text in PostgreSQL cannot hold a zero character.
+/// Words to be shown: text in `PostgreSQL` cannot hold a zero character.
 pub(super) fn words(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -313,7 +313,7 @@ async fn what_cannot_be_opened_is_told_without_the_password() {
 
 #[tokio::test]
 async fn a_socket_serves_as_well() {
-    let home = Home::at(postgres::shared().by_socket()).await;
+    let home = Home::at(postgres::by_socket()).await;
     home.accepted(plan("s-1", 1, 0, &["crm"])).await;
     home.ready().await.unwrap();
     home.leave().await;

@@ -82,7 +82,8 @@ pub(crate) struct Home {
 #[derive(Clone)]
 pub(crate) enum Options {
     Sqlite(SqliteOptions),
-    Postgres(PostgresOptions, String),
+    /// With the text of its URL.
+    Postgres(Box<PostgresOptions>, String),
 }
 
 impl Options {
@@ -143,7 +144,7 @@ impl Home {
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: Some(on_commit),
         };
-        let options = Options::Postgres(options, url);
+        let options = Options::Postgres(Box::new(options), url);
         Self {
             store: Some(options.open().await.unwrap()),
             options,
