@@ -36,6 +36,7 @@ pub async fn open_store(
                 url: PostgresUrl::clone(url),
                 key,
                 seals,
+                alone: true,
                 clock,
                 on_commit,
             };

@@ -1,20 +1,72 @@
 //! What a lane asks: whether it may have it, how it was left, what is due, and making retries due.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::change::{Change, Tx};
 use super::fault::Fault;
+use super::pool::Pools;
 use super::rows::{self, get};
-use crate::model::{LaneState, Name};
+use crate::clock::Clock;
+use crate::model::{LaneState, Name, plus};
 use crate::store::{Due, Fence, LaneRecord, Lease, StoreError, Waiting};
 
-/// How long a lane is its owner's, by the database's clock, after it was taken.
+/// How long a lane is its owner's, by the database's clock, after it was taken or renewed.
 const LEASE: Duration = Duration::from_secs(5);
+/// How often it is renewed.
+const RENEWED: Duration = Duration::from_millis(1_250);
+
+/// Renews the leases of this relay until it is told to stop. Where the database does not answer they run out, and whoever
+/// takes the lanes then has other numbers.
+pub(super) async fn renew(
+    pools: Arc<Pools>,
+    (owner, clock): (i64, Arc<dyn Clock>),
+    stop: CancellationToken,
+) {
+    let sql = "UPDATE lane SET lease_until = clock_timestamp() + $2 * interval '1 millisecond' WHERE owner = $1";
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.idle_until(plus(clock.now(), RENEWED)) => {}
+        }
+        let renewed = async {
+            let client = pools.writers.get().await?;
+            let millis = f64::from(u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX));
+            super::pool::rows(&client, sql, &[&owner, &millis]).await
+        };
+        let renewed = tokio::select! {
+            () = stop.cancelled() => return,
+            renewed = renewed => renewed,
+        };
+        if let Err(fault) = renewed {
+            tracing::debug!(%fault, "leases of lanes were not renewed");
+        }
+    }
+}
+
+/// Refuses a store whose lanes another relay has. What a relay left that was killed just now is waited for.
+pub(super) async fn alone(shared: &Shared) -> Result<(), StoreError> {
+    let owned = "SELECT 1 FROM lane WHERE owner <> $1 AND lease_until > clock_timestamp() LIMIT 1";
+    let is_owned = async || -> Result<bool, Fault> {
+        let view = shared.pools.view().await?;
+        let found = view.rows(owned, &[&shared.identity.owner]).await?;
+        Ok(!found.is_empty())
+    };
+    if !is_owned().await? {
+        return Ok(());
+    }
+    wait(shared, None).await?;
+    if is_owned().await? {
+        return Err(StoreError::InUse("it delivers from this schema".to_owned()));
+    }
+    Ok(())
+}
 
 /// Those lanes that are free, or whose owner let its lease run out. What a relay left that was killed just now is waited
 /// for.
@@ -26,7 +78,7 @@ pub(super) async fn lease(
     if leased.len() == destinations.len() {
         return Ok(leased);
     }
-    wait(shared, destinations).await?;
+    wait(shared, Some(destinations)).await?;
     try_lease(shared, destinations).await
 }
 
@@ -47,15 +99,16 @@ async fn try_lease(shared: &Shared, destinations: &[Name]) -> Result<Vec<Lease>,
     Ok(leases)
 }
 
-/// Until the first of the leases that are still held is over, or would be.
-async fn wait(shared: &Shared, destinations: &[Name]) -> Result<(), Fault> {
-    let names: Vec<&str> = destinations.iter().map(|name| &**name).collect();
+/// Until the leases that others have are over, unless they are renewed; those of all lanes, or of some.
+async fn wait(shared: &Shared, destinations: Option<&[Name]>) -> Result<(), Fault> {
+    let names =
+        destinations.map(|names| -> Vec<&str> { names.iter().map(|name| &**name).collect() });
     let view = shared.pools.view().await?;
     view.rows(
         "SELECT pg_sleep(coalesce((
              SELECT extract(epoch FROM max(l.lease_until) - clock_timestamp())
              FROM lane AS l JOIN name AS n ON n.id = l.destination
-             WHERE n.text = ANY ($1) AND l.owner <> $2), 0)::double precision)",
+             WHERE ($1::text[] IS NULL OR n.text = ANY ($1)) AND l.owner <> $2), 0)::double precision)",
         &[&names, &shared.identity.owner],
     )
     .await?;

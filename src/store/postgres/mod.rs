@@ -32,6 +32,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use deadpool_postgres::Object;
 use jiff::Timestamp;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 pub use url::{BadUrl, PostgresUrl};
 
@@ -60,7 +62,9 @@ pub struct PostgresOptions {
     pub key: [u8; 32],
     /// What payloads are sealed by.
     pub seals: Keyring,
-    /// Measures commits.
+    /// Refuses a store from which another relay delivers: this version has nobody who takes over from it.
+    pub alone: bool,
+    /// Measures commits, and paces the renewal of leases.
     pub clock: Arc<dyn Clock>,
     pub on_commit: Option<OnCommit>,
 }
@@ -68,6 +72,9 @@ pub struct PostgresOptions {
 /// A store in a database.
 pub struct PostgresStore {
     shared: Shared,
+    /// Renews the leases of lanes.
+    renewing: TaskTracker,
+    stop: DropGuard,
 }
 
 /// What all questions and writes work with.
@@ -130,7 +137,18 @@ impl PostgresStore {
             waiting,
         };
         deliveries::tallies(&shared, options.clock.now()).await?;
-        Ok(Self { shared })
+        if options.alone {
+            lanes::alone(&shared).await?;
+        }
+        let (renewing, stop) = (TaskTracker::new(), CancellationToken::new());
+        let paced = (shared.identity.owner, Arc::clone(&options.clock));
+        renewing.spawn(lanes::renew(shared.pools.clone(), paced, stop.clone()));
+        renewing.close();
+        Ok(Self {
+            shared,
+            renewing,
+            stop: stop.drop_guard(),
+        })
     }
 
     /// Takes dead rows out of the tables that hold what came from senders and receivers.
@@ -323,6 +341,8 @@ impl Store for PostgresStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.shared.writer.close().await;
+        self.stop.token().cancel();
+        self.renewing.wait().await;
         // Where it fails the leases run out by themselves.
         drop(self.shared.change(&lanes::LetGo).await);
         self.shared.pools.close();

@@ -141,6 +141,7 @@ impl Home {
             url: PostgresUrl::parse(&url).unwrap(),
             key: [7; 32],
             seals: Keyring::default(),
+            alone: false,
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: Some(on_commit),
         };

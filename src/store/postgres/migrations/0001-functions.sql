@@ -278,11 +278,15 @@ BEGIN
     END IF;
     IF p_attempt IS NOT NULL THEN
         SELECT coalesce(max(try), 0) INTO v_try FROM attempt WHERE event_seq = v.event_seq AND number = v.number;
-        IF v_try >= p_attempts_kept THEN
-            PERFORM forget_one_1(v.event_seq, v.number, p_attempts_kept);
+        -- Where the connection was cut at the commit, the same comes again.
+        IF NOT EXISTS (SELECT 1 FROM attempt WHERE event_seq = v.event_seq AND number = v.number AND try = v_try
+                AND at = p_attempt[1] AND duration = p_attempt[2]) THEN
+            IF v_try >= p_attempts_kept THEN
+                PERFORM forget_one_1(v.event_seq, v.number, p_attempts_kept);
+            END IF;
+            INSERT INTO attempt (event_seq, number, try, at, duration, status, verdict, reason, excerpt)
+                VALUES (v.event_seq, v.number, v_try + 1, p_attempt[1], p_attempt[2], p_attempt[3], p_attempt[4], p_said, p_excerpt);
         END IF;
-        INSERT INTO attempt (event_seq, number, try, at, duration, status, verdict, reason, excerpt)
-            VALUES (v.event_seq, v.number, v_try + 1, p_attempt[1], p_attempt[2], p_attempt[3], p_attempt[4], p_said, p_excerpt);
     END IF;
     IF p_gone IS NOT NULL THEN
         UPDATE receipt SET value = NULL, scope = NULL
