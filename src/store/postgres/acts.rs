@@ -96,7 +96,7 @@ const FACTS: &str = "SELECT d.event_seq, d.number, n.text, d.state, \
               AND r.revision > e.revision), \
          newer_1(d.subject, d.event_seq, d.destination) \
      FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = $2 \
-     JOIN name AS n ON n.id = d.destination WHERE e.id = $1 FOR UPDATE OF d";
+     LEFT JOIN name AS n ON n.id = d.destination WHERE e.id = $1 FOR UPDATE OF d";
 
 impl Facts {
     async fn find(tx: &Tx<'_>, id: DeliveryId) -> Result<Option<Self>, Fault> {

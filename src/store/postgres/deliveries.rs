@@ -115,7 +115,7 @@ pub(super) async fn tallies(shared: &Shared, now: Timestamp) -> Result<Vec<Tally
 
 pub(super) const TALLIES: &str = "SELECT n.text, t.state, t.count, o.due, o.moved \
      FROM (SELECT destination, state, sum(count)::bigint AS count FROM tally GROUP BY destination, state) AS t \
-     JOIN name AS n ON n.id = t.destination \
+     LEFT JOIN name AS n ON n.id = t.destination \
      LEFT JOIN LATERAL ( \
          SELECT (SELECT min(d.due_at) FROM delivery AS d WHERE d.state = 0 AND d.destination = t.destination) AS due, \
                 (SELECT min(d.created_at) FROM delivery AS d \
@@ -171,14 +171,29 @@ impl Asked {
 /// searched for it. What else is asked for comes as `fits`, so that a walk past rows that do not fit can be counted, and
 /// ended.
 pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool) -> String {
+    // What is few is read first and sorted; else rows come in the order of an index.
     let held = match few {
-        Some(State::Waiting) => "d.state = 0",
-        Some(State::Dead) => "d.state = 4",
-        _ => "true",
+        Some(State::Waiting) => Some("state = 0"),
+        Some(State::Dead) => Some("state = 4"),
+        _ => None,
     };
-    let (at, of) = match (few, destination) {
-        (Some(_), true) => ("d.destination = $4", "true"),
-        _ => ("true", "($4::integer IS NULL OR d.destination = $4)"),
+    let at = if destination {
+        "d.destination = $4"
+    } else {
+        "true"
+    };
+    let (with, from) = match held {
+        Some(held) => (
+            format!(
+                "WITH held AS MATERIALIZED (SELECT d.*, e.id, e.type FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq \
+                 WHERE d.{held} AND {at})"
+            ),
+            "held AS d CROSS JOIN LATERAL (SELECT d.id, d.type) AS e",
+        ),
+        None => (
+            String::new(),
+            "event AS e JOIN delivery AS d ON d.event_seq = e.seq",
+        ),
     };
     let (further, order) = if oldest_first {
         ("e.id > $1 OR d.number > $3::bigint", "e.id, d.number")
@@ -190,11 +205,11 @@ pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool
     };
     // The limit tells the planner that few of the rows will be wanted, so that it follows the index.
     format!(
-        "SELECT {}, coalesce({of} AND ($5::integer IS NULL OR d.route = $5) AND ($6::smallint IS NULL OR d.state = $6)
+        "{with} SELECT {}, coalesce(($4::integer IS NULL OR d.destination = $4) AND ($5::integer IS NULL OR d.route = $5) AND ($6::smallint IS NULL OR d.state = $6)
              AND ($9::bytea IS NULL OR e.type = $9)
              AND ($10::text IS NULL OR strpos(lower(d.last_error), lower($10)) > 0), false) AS fits
-         FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq {}
-         WHERE {held} AND {at} AND e.id >= $1 AND e.id <= $2 AND ({further})
+         FROM {from} {}
+         WHERE e.id >= $1 AND e.id <= $2 AND ({further})
              AND ($7::bigint IS NULL OR d.created_at >= $7) AND ($8::bigint IS NULL OR d.created_at < $8)
          ORDER BY {order} LIMIT {PAGE_LOOKS}",
         rows::DELIVERY,

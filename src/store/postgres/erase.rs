@@ -90,7 +90,7 @@ async fn all_names(tx: &Tx<'_>) -> Result<Vec<Name>, Fault> {
 /// From here on no body of the subject is taken: whoever is about to write one waits for the subject's row, and then
 /// finds the note.
 async fn note(tx: &Tx<'_>, subject: i64, now: Timestamp) -> Result<(), Fault> {
-    let sql = "SELECT n.text, s.subject FROM subject AS s JOIN name AS n ON n.id = s.source WHERE s.id = $1 FOR UPDATE OF s";
+    let sql = "SELECT n.text, s.subject FROM subject AS s LEFT JOIN name AS n ON n.id = s.source WHERE s.id = $1 FOR UPDATE OF s";
     for row in &tx.rows(sql, &[&subject]).await? {
         let digest = tx
             .identity
@@ -109,7 +109,7 @@ async fn note(tx: &Tx<'_>, subject: i64, now: Timestamp) -> Result<(), Fault> {
 /// Ends what waits of an event, so that no lane starts it, and notes who is sent it, or was.
 async fn discard(tx: &Tx<'_>, event: i64, condemned: &mut Condemned) -> Result<(), Fault> {
     let sql = "SELECT e.id, d.number, n.text, d.state = 0 FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq
-               JOIN name AS n ON n.id = d.destination WHERE d.event_seq = $1 ORDER BY d.number FOR UPDATE OF d";
+               LEFT JOIN name AS n ON n.id = d.destination WHERE d.event_seq = $1 ORDER BY d.number FOR UPDATE OF d";
     for row in &tx.rows(sql, &[&event]).await? {
         let name = rows::name(row, 2)?;
         if get(row, 3)? {
@@ -183,7 +183,7 @@ async fn erase_subject(
     for seq in numbers(tx, "SELECT seq FROM chain_1($1)", &subject).await? {
         erase_event(tx, seq, erasure, sent).await?;
     }
-    let sql = "SELECT n.text, r.value FROM receipt AS r JOIN name AS n ON n.id = r.destination
+    let sql = "SELECT n.text, r.value FROM receipt AS r LEFT JOIN name AS n ON n.id = r.destination
                WHERE r.subject = $1 AND r.value IS NOT NULL ORDER BY n.text";
     for row in &tx.rows(sql, &[&subject]).await? {
         let value = rows::text(get(row, 1)?)?.to_owned();
@@ -204,7 +204,7 @@ async fn erase_event(
 ) -> Result<(), Fault> {
     let sql = "SELECT n.text, count(*), min(a.at), max(a.at) FROM attempt AS a
                JOIN delivery AS d ON d.event_seq = a.event_seq AND d.number = a.number
-               JOIN name AS n ON n.id = d.destination WHERE a.event_seq = $1 GROUP BY n.text ORDER BY n.text";
+               LEFT JOIN name AS n ON n.id = d.destination WHERE a.event_seq = $1 GROUP BY n.text ORDER BY n.text";
     for row in &tx.rows(sql, &[&seq]).await? {
         let attempts = rows::count(get(row, 1)?)?;
         let between = (rows::time(get(row, 2)?)?, rows::time(get(row, 3)?)?);

@@ -105,7 +105,7 @@ pub(super) fn chain_sql() -> String {
              UNION ALL
              SELECT e.seq, e.prev_seq, link.depth + 1 FROM link JOIN event AS e ON e.seq = link.prev_seq
              WHERE link.depth < $2::bigint)
-         SELECT {} FROM link JOIN event AS e ON e.seq = link.seq JOIN name AS sn ON sn.id = e.source
+         SELECT {} FROM link LEFT JOIN event AS e ON e.seq = link.seq LEFT JOIN name AS sn ON sn.id = e.source
          LEFT JOIN subject AS s ON s.id = e.subject ORDER BY link.depth",
         rows::EVENT
     )

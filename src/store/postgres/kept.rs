@@ -1,8 +1,10 @@
 //! Which of those that wait lack a field of what was kept of their payload.
 
+use deadpool_postgres::Transaction;
+
 use super::Shared;
 use super::fault::Fault;
-use super::pool::View;
+use super::pool::{IN_ORDER, look};
 use super::rows::{self, get};
 use crate::model::Kept;
 use crate::store::codes;
@@ -15,19 +17,21 @@ pub(super) async fn lacking(shared: &Shared, wanted: &[Wanted]) -> Result<Vec<La
     for one in wanted {
         numbers.push(shared.pools.name_id(&one.destination).await?);
     }
-    let view = shared.pools.view().await?;
-    let sets = sets(&view).await?;
+    let mut client = shared.pools.snapshot().await?;
+    let tx = look(&mut client).await?;
+    tx.batch_execute(IN_ORDER).await?;
+    let sets = sets(&tx).await?;
     let mut all = Vec::new();
     for (wanted, number) in wanted.iter().zip(numbers) {
         if let (Some(found), Some(number)) = (Found::new(wanted, &sets), number) {
-            all.extend(waiting(&view, number, found).await?);
+            all.extend(waiting(&tx, number, found).await?);
         }
     }
     Ok(all)
 }
 
-async fn sets(view: &View) -> Result<Vec<(i32, Kept)>, Fault> {
-    let found = view.rows("SELECT id, fields FROM kept ORDER BY id", &[]);
+async fn sets(tx: &Transaction<'_>) -> Result<Vec<(i32, Kept)>, Fault> {
+    let found = tx.query("SELECT id, fields FROM kept ORDER BY id", &[]);
     let set = |row| Ok((get(row, 0)?, codes::kept(get(row, 1)?)?));
     found.await?.iter().map(set).collect()
 }
@@ -35,15 +39,15 @@ async fn sets(view: &View) -> Result<Vec<(i32, Kept)>, Fault> {
 pub(super) const WAITING: &str = "SELECT n.text, e.kept, e.id FROM ( \
          SELECT event_seq, due_at, number FROM delivery WHERE state = 0 AND destination = $1 \
          ORDER BY due_at, event_seq, number LIMIT $2) AS d \
-     JOIN event AS e ON e.seq = d.event_seq JOIN name AS n ON n.id = e.source ORDER BY d.due_at, d.event_seq, d.number";
+     LEFT JOIN event AS e ON e.seq = d.event_seq LEFT JOIN name AS n ON n.id = e.source ORDER BY d.due_at, d.event_seq, d.number";
 
 async fn waiting(
-    view: &View,
+    tx: &Transaction<'_>,
     destination: i32,
     mut lacking: Found<'_, i32>,
 ) -> Result<Vec<Lacking>, Fault> {
     let limit = i64::try_from(LOOKED_AT).unwrap_or(i64::MAX);
-    for row in &view.rows(WAITING, &[&destination, &limit]).await? {
+    for row in &tx.query(WAITING, &[&destination, &limit]).await? {
         let kept: Option<i32> = get(row, 1)?;
         if lacking.is_short(kept)
             && let Some(kept) = kept

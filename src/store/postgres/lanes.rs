@@ -261,12 +261,6 @@ pub(super) struct Release {
     pub(super) limit: usize,
 }
 
-pub(super) const RELEASE: &str = "UPDATE delivery AS d SET due_at = d.created_at FROM \
-     (SELECT event_seq, number FROM delivery \
-      WHERE state = 0 AND destination = $1 AND due_at > $2 AND (tries > 0 OR charged > 0) \
-      ORDER BY due_at, event_seq LIMIT $3 FOR UPDATE SKIP LOCKED) AS late \
-     WHERE d.event_seq = late.event_seq AND d.number = late.number";
-
 #[async_trait]
 impl Change for Release {
     type Answer = usize;
@@ -275,7 +269,9 @@ impl Change for Release {
         let destination = tx.pools.name(&self.destination).await?;
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let now = self.now.as_millisecond();
-        let released = tx.execute(RELEASE, &[&destination, &now, &limit]).await?;
+        let sql = "SELECT release_1($1, $2, $3)";
+        let released = tx.rows(sql, &[&destination, &now, &limit]).await?;
+        let released: i64 = released.first().map_or(Ok(0), |row| get(row, 0))?;
         Ok(usize::try_from(released).unwrap_or(usize::MAX))
     }
 }

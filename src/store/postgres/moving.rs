@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 use super::acts::end;
 use super::change::{Change, Tx};
 use super::fault::Fault;
+use super::pool::IN_ORDER;
 use super::rows::{self, get};
 use crate::store::plan::SUBJECTS;
 use crate::store::{Move, Moved};
@@ -39,6 +40,7 @@ impl Change for Move {
         let numbers: Vec<i32> = self.except.iter().map(|id| id.number.into()).collect();
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let params: [&(dyn ToSql + Sync); 5] = [&from, &to, &ids, &numbers, &limit];
+        tx.execute(IN_ORDER, &[]).await?;
         let waiting = tx.rows(WAITING, &params).await?;
         moved.more = waiting.len() == self.limit;
         for row in &waiting {

@@ -28,6 +28,8 @@ const WRITERS: usize = 3;
 pub(super) struct Pools {
     pub(super) readers: deadpool_postgres::Pool,
     pub(super) writers: deadpool_postgres::Pool,
+    /// The writer's own: whatever else is written, what is on the way of every event has a connection.
+    pub(super) hot: deadpool_postgres::Pool,
     names: RwLock<HashMap<Name, i32>>,
     kept: RwLock<HashMap<Kept, i32>>,
 }
@@ -42,6 +44,7 @@ impl Pools {
         Ok(Self {
             readers: pool(url, url.pool)?,
             writers: pool(url, WRITERS)?,
+            hot: pool(url, 1)?,
             names: RwLock::default(),
             kept: RwLock::default(),
         })
@@ -61,6 +64,7 @@ impl Pools {
     pub(super) fn close(&self) {
         self.readers.close();
         self.writers.close();
+        self.hot.close();
     }
 
     /// The number of a name, given out when it is new. It is committed by itself, so it stays true whatever
@@ -178,6 +182,9 @@ pub(super) async fn look(client: &mut Object) -> Result<deadpool_postgres::Trans
     Ok(begun.start().await?)
 }
 
+/// For questions that end early: rows come in the order of an index, and not once all of them are read and sorted.
+pub(super) const IN_ORDER: &str = "SET LOCAL enable_sort TO off";
+
 /// Rows that are read as far as they are wanted.
 pub(super) struct Walk<'a> {
     tx: &'a deadpool_postgres::Transaction<'a>,
@@ -191,6 +198,7 @@ impl<'a> Walk<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Self, Fault> {
+        tx.batch_execute(IN_ORDER).await?;
         let statement = tx.prepare_cached(sql).await?;
         let portal = tx.bind(&statement, params).await?;
         let rows = Vec::new();
@@ -239,13 +247,15 @@ fn pool(url: &PostgresUrl, size: usize) -> Result<deadpool_postgres::Pool, Store
 }
 
 /// The relay asks for few rows by indexes, always: without current statistics, as after a sudden backlog, the planner
-/// might read whole tables instead.
+/// might read whole tables instead. For the same reason what only adds to rows is joined from the left: the planner then
+/// begins where it is meant to.
 fn set_up(url: &PostgresUrl) -> String {
     let millis = url.statement_timeout.as_millis();
     format!(
         "SET search_path TO {}; SET statement_timeout TO {millis}; SET idle_in_transaction_session_timeout TO 60000; \
          SET synchronous_commit TO on; SET client_min_messages TO warning; SET jit TO off; \
-         SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off",
+         SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; \
+         SET enable_bitmapscan TO off",
         url.schema
     )
 }

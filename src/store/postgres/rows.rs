@@ -20,15 +20,14 @@ use crate::store::seal::Stored;
 pub(super) const EVENT: &str = "e.seq, e.id, sn.text, e.type, e.subject, e.revision, \
      e.changed, e.candidate, e.received_at, e.route_errors, s.subject";
 
-pub(super) const EVENT_TABLES: &str =
-    "event AS e JOIN name AS sn ON sn.id = e.source LEFT JOIN subject AS s ON s.id = e.subject";
+pub(super) const EVENT_TABLES: &str = "event AS e LEFT JOIN name AS sn ON sn.id = e.source LEFT JOIN subject AS s ON s.id = e.subject";
 
 /// The first 8 columns of what [`delivery`] reads, of `delivery AS d JOIN event AS e` and [`DELIVERY_NAMES`].
 pub(super) const DELIVERY: &str =
     "e.id, d.number, dn.text, rn.text, d.state, d.due_at, d.last_error, d.created_at";
 
 pub(super) const DELIVERY_NAMES: &str =
-    "JOIN name AS dn ON dn.id = d.destination JOIN name AS rn ON rn.id = d.route";
+    "LEFT JOIN name AS dn ON dn.id = d.destination LEFT JOIN name AS rn ON rn.id = d.route";
 
 /// An event with the numbers that lead on from it.
 pub(super) struct EventRow {

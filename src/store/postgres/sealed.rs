@@ -97,7 +97,7 @@ pub(super) const OLD: &str = "SELECT p.seq, e.id, \
      FROM (SELECT seq, body, sealed_by, sum(CASE WHEN sealed_by IS NOT DISTINCT FROM $3::bigint THEN 0 ELSE octet_length(body) END) \
                OVER (ORDER BY seq) - CASE WHEN sealed_by IS NOT DISTINCT FROM $3::bigint THEN 0 ELSE octet_length(body) END AS before \
            FROM (SELECT seq, body, sealed_by FROM payload WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $4) AS next) AS p \
-     JOIN event AS e ON e.seq = p.seq WHERE p.before < $5 ORDER BY p.seq";
+     LEFT JOIN event AS e ON e.seq = p.seq WHERE p.before < $5 ORDER BY p.seq";
 
 /// One step. `done` in the answer means that there was nothing to look at any more.
 pub(super) struct Step;

@@ -50,7 +50,7 @@ impl Change for Step {
 pub(super) const PAYLOADS: &str = "SELECT p.seq, e.type, e.received_at, \
          ARRAY (SELECT d.state FROM delivery AS d WHERE d.event_seq = p.seq) \
      FROM (SELECT seq FROM payload WHERE seq > $1 ORDER BY seq LIMIT $2) AS p \
-     JOIN event AS e ON e.seq = p.seq ORDER BY p.seq";
+     LEFT JOIN event AS e ON e.seq = p.seq ORDER BY p.seq";
 
 async fn payloads(tx: &Tx<'_>, sweep: &Step, swept: &mut Swept) -> Result<bool, Fault> {
     let shortest = sweep.keep.shortest();
@@ -76,9 +76,9 @@ async fn payloads(tx: &Tx<'_>, sweep: &Step, swept: &mut Swept) -> Result<bool, 
     Ok(found.len() < sweep.limit)
 }
 
-pub(super) const EVENTS: &str = "SELECT e.seq, e.received_at, \
-         EXISTS (SELECT 1 FROM payload AS p WHERE p.seq = e.seq) FROM event AS e \
-     WHERE e.seq > $1 ORDER BY e.seq LIMIT $2";
+pub(super) const EVENTS: &str = "SELECT e.seq, e.received_at, p.seq IS NOT NULL \
+     FROM (SELECT seq, received_at FROM event WHERE seq > $1 ORDER BY seq LIMIT $2) AS e \
+     LEFT JOIN payload AS p ON p.seq = e.seq ORDER BY e.seq";
 
 async fn ledger(tx: &Tx<'_>, sweep: &Step, swept: &mut Swept) -> Result<bool, Fault> {
     let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);

@@ -79,7 +79,7 @@ pub(super) fn sql() -> String {
                  pp.sealed_by AS before_sealed_by, pk.fields AS before_fields, w.place,
                  sum(coalesce(octet_length(p.body), 0) + coalesce(octet_length(pp.body), 0)) OVER (ORDER BY w.place) AS bytes
              FROM unnest($1::bytea[], $2::integer[]) WITH ORDINALITY AS w (id, number, place)
-             JOIN event AS e ON e.id = w.id JOIN name AS sn ON sn.id = e.source
+             JOIN event AS e ON e.id = w.id LEFT JOIN name AS sn ON sn.id = e.source
              JOIN delivery AS d ON d.event_seq = e.seq AND d.number = w.number AND d.state = 0 {}
              LEFT JOIN subject AS s ON s.id = e.subject LEFT JOIN payload AS p ON p.seq = e.seq
              LEFT JOIN kept AS k ON k.id = e.kept

@@ -150,7 +150,7 @@ impl Task {
     }
 
     async fn try_transact(&self, calls: &[&Call]) -> Result<Vec<Vec<Row>>, Fault> {
-        let client = self.0.pools.writers.get().await?;
+        let client = self.0.pools.hot.get().await?;
         let mut statements = Vec::with_capacity(calls.len());
         for call in calls {
             statements.push(client.prepare_cached(call.sql).await?);

@@ -8,6 +8,7 @@ mod erase;
 mod jobs;
 mod kept;
 mod lanes;
+mod large;
 mod lists;
 mod moving;
 mod replay;

@@ -430,7 +430,8 @@ END $$;
 CREATE FUNCTION due_1(p_destination integer, p_now bigint, p_limit integer, p_ordered boolean)
 RETURNS TABLE (id bytea, number integer, subject bigint, revision integer, due_at bigint, created_at bigint, tries bigint,
     charged bigint, age bigint, last_at bigint, last_delay bigint, last_stood_still bigint, refused_at bigint)
-LANGUAGE plpgsql STABLE AS $$
+-- In the order of the index, and not once all that is due is read and sorted.
+LANGUAGE plpgsql STABLE SET enable_sort TO off AS $$
 DECLARE
     v record;
     v_found integer := 0;
@@ -524,4 +525,19 @@ CREATE FUNCTION move_1(p_seq bigint, p_number integer, p_from integer, p_to inte
 BEGIN
     UPDATE delivery SET destination = p_to WHERE event_seq = p_seq AND number = p_number;
     PERFORM count_1(format('0 %s -1,0 %s 1,', p_from, p_to));
+END $$;
+
+-- Makes up to `p_limit` retries that are not due yet due at the time they were created, so that the oldest go first.
+CREATE FUNCTION release_1(p_destination integer, p_now bigint, p_limit bigint) RETURNS bigint
+LANGUAGE plpgsql SET enable_sort TO off AS $$
+DECLARE
+    v_released bigint;
+BEGIN
+    UPDATE delivery AS d SET due_at = d.created_at FROM (
+        SELECT event_seq, number FROM delivery
+        WHERE state = 0 AND destination = p_destination AND due_at > p_now AND (tries > 0 OR charged > 0)
+        ORDER BY due_at, event_seq, number LIMIT p_limit FOR UPDATE SKIP LOCKED) AS late
+        WHERE d.event_seq = late.event_seq AND d.number = late.number;
+    GET DIAGNOSTICS v_released = ROW_COUNT;
+    RETURN v_released;
 END $$;

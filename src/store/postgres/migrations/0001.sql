@@ -55,7 +55,7 @@ CREATE TABLE event (
     kept         integer
 );
 -- Whose events have no subject and name a candidate: an erasure asks for them. Nearly always empty.
-CREATE INDEX event_candidate ON event (candidate) WHERE subject IS NULL AND candidate IS NOT NULL;
+CREATE INDEX event_candidate ON event (candidate, seq) WHERE subject IS NULL AND candidate IS NOT NULL;
 
 -- Apart from the event, so that a payload can go while the event stays. Not compressed: that would cost acceptance more
 -- than the disk is worth, and what is sealed does not shrink.
@@ -97,7 +97,7 @@ CREATE INDEX delivery_moved ON delivery (destination, created_at) WHERE state = 
 -- The list of dead letters.
 CREATE INDEX delivery_dead ON delivery (destination) WHERE state = 4;
 -- Skipped deliveries of a subject: asked for whenever a known subject is planned for.
-CREATE INDEX delivery_skipped ON delivery (subject, destination) WHERE state = 3 AND subject IS NOT NULL;
+CREATE INDEX delivery_skipped ON delivery (subject, destination, event_seq) WHERE state = 3 AND subject IS NOT NULL;
 
 CREATE TABLE attempt (
     event_seq bigint   NOT NULL,
