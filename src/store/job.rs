@@ -219,11 +219,62 @@ impl Task {
 
 impl Acted {
     pub(super) fn unknown(id: DeliveryId) -> Self {
+        Self::refused(id, Refusal::Unknown)
+    }
+
+    pub(super) const fn refused(id: DeliveryId, refusal: Refusal) -> Self {
         Self {
             id,
             destination: None,
-            outcome: Err(Refusal::Unknown),
+            outcome: Err(refusal),
         }
+    }
+
+    /// As what was planned; a later look may refuse it.
+    pub(super) fn created(id: DeliveryId, delivery: &NewDelivery) -> Self {
+        let outcome = if delivery.skipped.is_some() {
+            Done::Ended(crate::model::State::Skipped)
+        } else {
+            Done::Waiting
+        };
+        Self {
+            id,
+            destination: Some(delivery.destination.clone()),
+            outcome: Ok(outcome),
+        }
+    }
+}
+
+impl Acts {
+    /// Of a job that was over: nothing was done.
+    pub(super) fn over() -> Self {
+        Self {
+            over: true,
+            ..Self::default()
+        }
+    }
+
+    /// What an event is to get; None where nothing, which is noted. `unsendable` says that nothing of it may be sent.
+    pub(super) fn wanted<'a>(
+        &mut self,
+        planned: &'a Planned,
+        unsendable: Option<Refusal>,
+    ) -> Option<&'a [NewDelivery]> {
+        let wanted = match unsendable {
+            Some(refusal) => Err(refusal),
+            None => planned.deliveries.as_deref().map_err(|refusal| *refusal),
+        };
+        let refused = |refusal| Acted::refused(planned.event.delivery(0), refusal);
+        wanted
+            .map_err(|refusal| self.all.push(refused(refusal)))
+            .ok()
+    }
+}
+
+impl Turn {
+    /// Whether its job is still to be gone on with.
+    pub(super) fn runs(job: Option<&Job>) -> bool {
+        job.is_some_and(|job| job.state == JobState::Running)
     }
 }
 

@@ -86,7 +86,7 @@ impl Bounds {
     }
 
     /// Whether an event is between them.
-    pub(in crate::store) fn hold(&self, id: EventId) -> bool {
+    fn hold(&self, id: EventId) -> bool {
         self.from <= id && id < self.to
     }
 }
@@ -129,6 +129,26 @@ impl<T> Found<T> {
         self.looked += 1;
         self.last = Some(id);
         self.items.extend(item);
+    }
+
+    /// Takes events that were found otherwise, newest first, as far as they are asked for.
+    pub(in crate::store) fn take_named(
+        &mut self,
+        mut named: Vec<T>,
+        filter: &EventFilter,
+        id: impl Fn(&T) -> EventId,
+    ) {
+        let bounds = Bounds::of_events(filter);
+        if filter.oldest_first {
+            named.reverse();
+        }
+        let held = named.into_iter().filter(|one| bounds.hold(id(one)));
+        for one in held {
+            if self.is_full() {
+                break;
+            }
+            self.look(id(&one).delivery(0), Some(one));
+        }
     }
 
     pub(in crate::store) fn page(mut self, id: impl Fn(&T) -> DeliveryId) -> Page<T> {

@@ -56,6 +56,32 @@ pub(super) struct Stored {
     pub(super) by: Option<i64>,
 }
 
+/// How far sealing again is, as a store keeps it: what is after `place` and up to `until` may be otherwise.
+pub(super) struct Walk {
+    pub(super) current: Option<i64>,
+    pub(super) place: i64,
+    pub(super) until: i64,
+    pub(super) done: bool,
+}
+
+impl Walk {
+    pub(super) const fn is_at_the_end(&self) -> bool {
+        self.place >= self.until
+    }
+
+    /// What is told of it; None where nothing is sealed, nor was.
+    pub(super) fn told(&self, left: u64) -> Option<Sealing> {
+        if self.done && self.current.is_none() {
+            return None;
+        }
+        Some(Sealing {
+            key: self.current.map(Fingerprint::of_code),
+            resealing: !self.done,
+            left,
+        })
+    }
+}
+
 /// How payloads are sealed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealing {

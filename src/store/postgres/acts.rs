@@ -9,7 +9,7 @@ use super::rows::{self, get};
 use super::{create, jobs};
 use crate::model::{DeliveryId, JobState, Name, Refusal, State};
 use crate::store::plan::MOST_DELIVERIES;
-use crate::store::{Act, Acted, Acts, Done, Replay, What};
+use crate::store::{Act, Acted, Acts, Done, Replay, Turn, What};
 
 #[async_trait]
 impl Change for Act {
@@ -21,14 +21,8 @@ impl Change for Act {
             Some(turn) => jobs::find(tx, turn.job).await?,
             None => None,
         };
-        let runs = job
-            .as_ref()
-            .is_some_and(|job| job.state == JobState::Running);
-        if self.turn.is_some() && !runs {
-            return Ok(Acts {
-                over: true,
-                ..Acts::default()
-            });
+        if self.turn.is_some() && !Turn::runs(job.as_ref()) {
+            return Ok(Acts::over());
         }
         let mut acts = Acts::default();
         act(tx, self, &mut acts).await?;

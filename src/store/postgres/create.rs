@@ -7,9 +7,9 @@ use super::acts::{Late, unsendable};
 use super::change::Tx;
 use super::fault::Fault;
 use super::rows::{self, get};
-use crate::model::{EventId, Name, Refusal, State};
+use crate::model::{EventId, Name, Refusal};
 use crate::store::plan::MOST_DELIVERIES;
-use crate::store::{Act, Acted, Acts, Done, NewDelivery, Planned};
+use crate::store::{Act, Acted, Acts, NewDelivery, Planned};
 
 /// Creates what an event lacks, where nothing speaks against it.
 pub(super) async fn create(
@@ -18,36 +18,19 @@ pub(super) async fn create(
     (act, latest): (&Act, &HashSet<Name>),
     acts: &mut Acts,
 ) -> Result<(), Fault> {
-    let refused = |refusal| Acted {
-        id: planned.event.delivery(0),
-        destination: None,
-        outcome: Err(refusal),
-    };
     let Some(mut event) = Event::find(tx, planned.event).await? else {
-        acts.all.push(refused(Refusal::Unknown));
+        acts.all.push(Acted::unknown(planned.event.delivery(0)));
         return Ok(());
     };
-    let wanted = match event.unsendable {
-        Some(refusal) => Err(refusal),
-        None => planned.deliveries.as_ref().map_err(|refusal| *refusal),
-    };
-    let deliveries = match wanted {
-        Ok(deliveries) => deliveries,
-        Err(refusal) => {
-            acts.all.push(refused(refusal));
-            return Ok(());
-        }
+    let Some(deliveries) = acts.wanted(planned, event.unsendable) else {
+        return Ok(());
     };
     for delivery in deliveries {
         let place = Place::find(tx, &event, &delivery.destination).await?;
         if place.has_one {
             continue;
         }
-        let mut acted = Acted {
-            id: planned.event.delivery(event.next),
-            destination: Some(delivery.destination.clone()),
-            outcome: Ok(done(delivery)),
-        };
+        let mut acted = Acted::created(planned.event.delivery(event.next), delivery);
         let wants_latest = latest.contains(&delivery.destination);
         if let Some(refusal) = place.late.refusal(wants_latest) {
             acted.outcome = Err(refusal);
@@ -60,14 +43,6 @@ pub(super) async fn create(
         acts.all.push(acted);
     }
     Ok(())
-}
-
-const fn done(delivery: &NewDelivery) -> Done {
-    if delivery.skipped.is_some() {
-        Done::Ended(State::Skipped)
-    } else {
-        Done::Waiting
-    }
 }
 
 /// An event that may get more deliveries.

@@ -117,22 +117,12 @@ pub(super) async fn events(
     filter: &EventFilter,
     search: Search,
 ) -> Result<Page<Event>, Fault> {
-    let bounds = Bounds::of_events(filter);
     let mut found = Found::new(search);
     if filter.subject.is_some() || filter.candidate.is_some() {
-        let mut named = of_subjects(shared, filter).await?;
-        if filter.oldest_first {
-            named.reverse();
-        }
-        let held = named.into_iter().filter(|event| bounds.hold(event.id));
-        for event in held {
-            if found.is_full() {
-                break;
-            }
-            found.look(event.id.delivery(0), Some(event));
-        }
+        let named = of_subjects(shared, filter).await?;
+        found.take_named(named, filter, |event| event.id);
     } else {
-        read(&mut found, shared, filter, &bounds).await?;
+        read(&mut found, shared, filter).await?;
     }
     Ok(found.page(|event| event.id.delivery(0)))
 }
@@ -141,8 +131,8 @@ async fn read(
     found: &mut Found<Event>,
     shared: &Shared,
     filter: &EventFilter,
-    bounds: &Bounds,
 ) -> Result<(), Fault> {
+    let bounds = Bounds::of_events(filter);
     let source = match &filter.source {
         Some(source) => match shared.pools.name_id(source).await? {
             Some(id) => Some(id),

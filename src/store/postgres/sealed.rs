@@ -7,7 +7,7 @@ use super::Shared;
 use super::change::{Change, Tx};
 use super::fault::Fault;
 use super::rows::{self, get};
-use crate::store::seal::{BYTES, ROWS, all_there};
+use crate::store::seal::{BYTES, ROWS, Walk, all_there};
 use crate::store::{Fingerprint, Keyring, Resealed, Sealing, StoreError};
 
 /// Refuses to begin without a key that may be needed, and notes by which key is sealed from now on.
@@ -39,39 +39,22 @@ async fn begin(tx: &Transaction<'_>, current: Option<i64>) -> Result<(), Fault> 
     Ok(())
 }
 
-/// How far it is.
-struct Walk {
-    current: Option<i64>,
-    place: i64,
-    until: i64,
-    done: bool,
-}
-
 const WALK: &str = "SELECT sealed_by, place, until, done FROM sealing";
 
-impl Walk {
-    fn read(rows: &[Row]) -> Result<Self, Fault> {
-        let row = rows.first().ok_or(Fault::Damaged("sealing has no row"))?;
-        Ok(Self {
-            current: get(row, 0)?,
-            place: get(row, 1)?,
-            until: get(row, 2)?,
-            done: get(row, 3)?,
-        })
-    }
-
-    fn is_at_the_end(&self) -> bool {
-        self.place >= self.until
-    }
+fn walk(rows: &[Row]) -> Result<Walk, Fault> {
+    let row = rows.first().ok_or(Fault::Damaged("sealing has no row"))?;
+    Ok(Walk {
+        current: get(row, 0)?,
+        place: get(row, 1)?,
+        until: get(row, 2)?,
+        done: get(row, 3)?,
+    })
 }
 
 /// How payloads are sealed now.
 pub(super) async fn sealing(shared: &Shared) -> Result<Option<Sealing>, Fault> {
     let view = shared.pools.view().await?;
-    let walk = Walk::read(&view.rows(WALK, &[]).await?)?;
-    if walk.done && walk.current.is_none() {
-        return Ok(None);
-    }
+    let walk = walk(&view.rows(WALK, &[]).await?)?;
     let mut left = 0;
     if !walk.is_at_the_end() {
         let most = i64::try_from(Sealing::MOST).expect("it is small");
@@ -81,11 +64,7 @@ pub(super) async fn sealing(shared: &Shared) -> Result<Option<Sealing>, Fault> {
             left = rows::count(get(row, 0)?)?;
         }
     }
-    Ok(Some(Sealing {
-        key: walk.current.map(Fingerprint::of_code),
-        resealing: !walk.done,
-        left,
-    }))
+    Ok(walk.told(left))
 }
 
 pub(super) const LEFT: &str = "SELECT count(*) FROM \
@@ -107,8 +86,8 @@ impl Change for Step {
     type Answer = Resealed;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Resealed, Fault> {
-        let walk = format!("{WALK} FOR UPDATE");
-        let walk = Walk::read(&tx.rows(&walk, &[]).await?)?;
+        let locked = format!("{WALK} FOR UPDATE");
+        let walk = walk(&tx.rows(&locked, &[]).await?)?;
         let mut resealed = Resealed::default();
         if walk.is_at_the_end() {
             resealed.done = true;

@@ -10,7 +10,7 @@ use super::settle::{self, Row};
 use super::{create, jobs, rows};
 use crate::model::{Budget, DeliveryId, JobState, Name, Refusal, State};
 use crate::store::plan::MOST_DELIVERIES;
-use crate::store::{Act, Acted, Acts, Done, Replay, What};
+use crate::store::{Act, Acted, Acts, Done, Replay, Turn, What};
 
 /// Does it, and goes on with the job that it is part of.
 pub(super) fn act(batch: &mut Batch<'_>, act: &Act) -> Result<Acts, Fault> {
@@ -18,15 +18,8 @@ pub(super) fn act(batch: &mut Batch<'_>, act: &Act) -> Result<Acts, Fault> {
         Some(turn) => jobs::find(batch.conn, turn.job)?,
         None => None,
     };
-    if act.turn.is_some()
-        && job
-            .as_ref()
-            .is_none_or(|job| job.state != JobState::Running)
-    {
-        return Ok(Acts {
-            over: true,
-            ..Acts::default()
-        });
+    if act.turn.is_some() && !Turn::runs(job.as_ref()) {
+        return Ok(Acts::over());
     }
     let mut acts = Acts::default();
     match &act.what {

@@ -40,25 +40,13 @@ pub(super) fn events(
     filter: &EventFilter,
     search: Search,
 ) -> Result<Page<Event>, Fault> {
-    let bounds = Bounds::of_events(filter);
     let mut found = Found::new(search);
     if filter.subject.is_some() || filter.candidate.is_some() {
-        let mut named = of_subjects(view, key, filter)?;
-        if filter.oldest_first {
-            named.reverse();
-        }
-        let held = named
-            .into_iter()
-            .map(|row| row.event)
-            .filter(|event| bounds.hold(event.id));
-        for event in held {
-            if found.is_full() {
-                break;
-            }
-            found.look(event.id.delivery(0), Some(event));
-        }
+        let named = of_subjects(view, key, filter)?;
+        let named = named.into_iter().map(|row| row.event).collect();
+        found.take_named(named, filter, |event: &Event| event.id);
     } else {
-        found.read(view, filter, &bounds)?;
+        found.read(view, filter)?;
     }
     Ok(found.page(|event| event.id.delivery(0)))
 }
@@ -142,12 +130,8 @@ fn chained(view: &View<'_>, seq: Option<i64>) -> Result<Option<EventRow>, Fault>
 }
 
 impl Found<Event> {
-    fn read(
-        &mut self,
-        view: &View<'_>,
-        filter: &EventFilter,
-        bounds: &Bounds,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, view: &View<'_>, filter: &EventFilter) -> Result<(), Fault> {
+        let bounds = Bounds::of_events(filter);
         let source = match &filter.source {
             Some(source) => match view.name_id(source)? {
                 Some(id) => Some(id),

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::readers::View;
 use crate::model::EventId;
 pub(super) use crate::store::seal::Stored;
-use crate::store::seal::{BYTES, ROWS, all_there};
+use crate::store::seal::{BYTES, ROWS, Walk, all_there};
 use crate::store::{Fingerprint, Keyring, Resealed, Sealing, StoreError};
 
 impl Stored {
@@ -49,40 +49,22 @@ fn begin(conn: &mut Connection, current: Option<i64>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// How far it is.
-struct Walk {
-    current: Option<i64>,
-    place: i64,
-    until: i64,
-    done: bool,
-}
-
-impl Walk {
-    fn read(conn: &Connection) -> Result<Self, Fault> {
-        let mut statement =
-            conn.prepare_cached("SELECT sealed_by, place, until, done FROM sealing")?;
-        let walk = statement.query_row([], |row| {
-            Ok(Self {
-                current: row.get(0)?,
-                place: row.get(1)?,
-                until: row.get(2)?,
-                done: row.get(3)?,
-            })
-        })?;
-        Ok(walk)
-    }
-
-    fn is_at_the_end(&self) -> bool {
-        self.place >= self.until
-    }
+fn walk(conn: &Connection) -> Result<Walk, Fault> {
+    let mut statement = conn.prepare_cached("SELECT sealed_by, place, until, done FROM sealing")?;
+    let walk = statement.query_row([], |row| {
+        Ok(Walk {
+            current: row.get(0)?,
+            place: row.get(1)?,
+            until: row.get(2)?,
+            done: row.get(3)?,
+        })
+    })?;
+    Ok(walk)
 }
 
 /// How payloads are sealed now.
 pub(super) fn sealing(view: &View<'_>) -> Result<Option<Sealing>, Fault> {
-    let walk = Walk::read(&view.conn)?;
-    if walk.done && walk.current.is_none() {
-        return Ok(None);
-    }
+    let walk = walk(&view.conn)?;
     let left = if walk.is_at_the_end() {
         0
     } else {
@@ -91,11 +73,7 @@ pub(super) fn sealing(view: &View<'_>) -> Result<Option<Sealing>, Fault> {
             .prepare_cached(LEFT)?
             .query_row([walk.place, walk.until, most], |row| row.get::<_, u32>(0))?
     };
-    Ok(Some(Sealing {
-        key: walk.current.map(Fingerprint::of_code),
-        resealing: !walk.done,
-        left: left.into(),
-    }))
+    Ok(walk.told(left.into()))
 }
 
 pub(super) const LEFT: &str = "SELECT count(*) FROM \
@@ -116,7 +94,7 @@ pub(super) const OLD: &str = "SELECT p.seq, e.id, \
 
 /// One step. `done` in the answer means that there was nothing to look at any more.
 pub(super) fn step(batch: &Batch<'_>) -> Result<Resealed, Fault> {
-    let mut walk = Walk::read(batch.conn)?;
+    let mut walk = walk(batch.conn)?;
     let mut resealed = Resealed::default();
     if walk.is_at_the_end() {
         resealed.done = true;

@@ -14,6 +14,38 @@ pub fn shared() -> &'static Cluster {
     &SHARED
 }
 
+impl Cluster {
+    /// Offers TLS from now on, with this certificate and key in PEM.
+    pub fn secure(&self, certificate: &str, key: &str) {
+        self.stop();
+        let data = self.folder.join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            std::fs::write(&file, text).expect("the folder is there");
+            self.hand_over(&file);
+        }
+        let settings = data.join("postgresql.conf");
+        let mut settings = std::fs::OpenOptions::new()
+            .append(true)
+            .open(settings)
+            .expect("it is there");
+        std::io::Write::write_all(&mut settings, b"ssl = on\n").expect("it can be written");
+        self.go_on();
+    }
+
+    /// A file is that user's who runs it, and nobody else may read it.
+    fn hand_over(&self, file: &std::path::Path) {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+        let owner = self.folder.metadata().expect("it is there");
+        let own = std::fs::metadata(file).expect("it was written");
+        if own.uid() != owner.uid() {
+            chown(file, Some(owner.uid()), Some(owner.gid())).expect("root may");
+        }
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file, private).expect("it is ours or we are root");
+    }
+}
+
 /// A new store's URL over the socket in its folder.
 pub fn by_socket() -> String {
     let cluster = shared();
@@ -27,7 +59,7 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
     let (place, query) = url.split_once('?').expect("it names a schema");
     let theirs: Vec<&str> = query
         .split('&')
-        .filter(|pair| !pair.starts_with("schema="))
+        .filter(|pair| !pair.starts_with("schema=") && !pair.starts_with("ssl"))
         .collect();
     let plain = format!("{place}?{}", theirs.join("&"));
     let connected = tokio_postgres::connect(&plain, tokio_postgres::NoTls).await;

@@ -517,3 +517,50 @@ async fn a_database_that_goes_away_is_told_and_works_again_once_it_is_back() {
     assert_eq!(home.waiting(), 1);
     home.leave().await;
 }
+
+/// A cluster that offers TLS, and a file with the authority of its certificate, which is for `localhost`.
+fn secured(folder: &std::path::Path) -> (Cluster, std::path::PathBuf) {
+    let cluster = Cluster::start();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let authority = folder.join("authority.pem");
+    std::fs::write(&authority, certificate.pem()).unwrap();
+    cluster.secure(&certificate.pem(), &key.serialize_pem());
+    (cluster, authority)
+}
+
+#[tokio::test]
+async fn tls_judges_the_certificate_by_authority_and_name() {
+    let folder = TempDir::new().unwrap();
+    let (cluster, authority) = secured(folder.path());
+    let url = cluster.url();
+    let by_name = url.replace("@127.0.0.1:", "@localhost:");
+    let trusting = format!("&sslrootcert={}", authority.display());
+    let home = Home::at(format!("{by_name}{trusting}")).await;
+    home.accepted(plan("s-1", 1, 0, &["crm"])).await;
+    let secure: bool = postgres::connect(&by_name)
+        .await
+        .query_one(
+            "SELECT bool_and(s.ssl) FROM pg_stat_ssl AS s JOIN pg_stat_activity AS a ON a.pid = s.pid
+             WHERE a.application_name = 'mojito-relay'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert!(secure);
+    home.leave().await;
+    for (wrong, words) in [
+        // Nobody vouches for it.
+        (format!("{by_name}&sslmode=require"), "certificate"),
+        // It is another's.
+        (format!("{url}{trusting}"), "certificate"),
+    ] {
+        let opened =
+            mojito_relay::store::postgres::look(&PostgresUrl::parse(&wrong).unwrap()).await;
+        let told = opened.unwrap_err().to_string();
+        assert!(told.contains(words), "{told}");
+        assert!(!told.contains("sesame"), "{told}");
+    }
+}
