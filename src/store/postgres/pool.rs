@@ -235,6 +235,8 @@ fn pool(url: &PostgresUrl, size: usize) -> Result<deadpool_postgres::Pool, Store
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
         .recycle_timeout(Some(PATIENCE))
+        // The one that was used last has its statements prepared.
+        .queue_mode(deadpool_postgres::QueueMode::Lifo)
         .post_create(Hook::async_fn(move |client, _| {
             let set_up = Arc::clone(&set_up);
             Box::pin(async move {
@@ -247,15 +249,15 @@ fn pool(url: &PostgresUrl, size: usize) -> Result<deadpool_postgres::Pool, Store
 }
 
 /// The relay asks for few rows by indexes, always: without current statistics, as after a sudden backlog, the planner
-/// might read whole tables instead. For the same reason what only adds to rows is joined from the left: the planner then
-/// begins where it is meant to.
+/// might read whole tables instead. For the same reason what only adds to rows is joined from the left, tables are
+/// joined as they are written, and a statement is planned once for whatever it is asked with.
 fn set_up(url: &PostgresUrl) -> String {
     let millis = url.statement_timeout.as_millis();
     format!(
         "SET search_path TO {}; SET statement_timeout TO {millis}; SET idle_in_transaction_session_timeout TO 60000; \
          SET synchronous_commit TO on; SET client_min_messages TO warning; SET jit TO off; \
          SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; \
-         SET enable_bitmapscan TO off",
+         SET enable_bitmapscan TO off; SET plan_cache_mode TO force_generic_plan; SET join_collapse_limit TO 1",
         url.schema
     )
 }
