@@ -51,6 +51,7 @@ impl Cluster {
             control: Mutex::new(control),
         };
         cluster.heard();
+        cluster.go_on();
         cluster
     }
 
@@ -95,6 +96,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        self.stop();
         let control = self
             .control
             .get_mut()

@@ -1,5 +1,5 @@
 # Runs a PostgreSQL of its own in a folder of its own, until its standard input ends: so it goes with the test binary,
-# however that ends. `pg_ctl restart` and the like are asked for by a line. Says `ready` once it answers, and after each.
+# however that ends. It is started and stopped by a line each. Says `ready` once that is done.
 set -eu
 folder=$1 port=$2
 PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
@@ -24,11 +24,10 @@ max_connections = 400
 shared_buffers = 64MB
 max_wal_size = 256MB
 END
-control start
 echo ready
 while read -r line; do
   case $line in
-    stop) control -m immediate stop ;;
+    stop) control -m immediate stop || true ;;
     start) control start ;;
   esac
   echo ready
