@@ -428,6 +428,18 @@ async fn whatever_a_sender_or_receiver_writes_is_kept() {
         Some("it said \u{fffd}"),
         "words that are only shown lose what text cannot hold"
     );
+    let filter = mojito_relay::store::DeliveryFilter {
+        destination: Some("c\0".to_owned()),
+        error: Some("said \0".to_owned()),
+        ..mojito_relay::store::DeliveryFilter::default()
+    };
+    let asked = |filter| home.deliveries(filter, mojito_relay::model::Limit::default());
+    assert!(asked(filter.clone()).await.unwrap().items.is_empty());
+    let by_error = mojito_relay::store::DeliveryFilter {
+        destination: None,
+        ..filter
+    };
+    assert_eq!(asked(by_error).await.unwrap().items.len(), 1);
     let second = home.accepted(plan("s\0-1", 2, 2, &["crm"])).await.placed[0].id;
     let work = home.work(second, mojito_relay::store::Since::LastSent);
     assert_eq!(
