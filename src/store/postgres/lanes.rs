@@ -36,7 +36,8 @@ pub(super) async fn renew(
             () = clock.idle_until(plus(clock.now(), RENEWED)) => {}
         }
         let renewed = async {
-            let client = pools.writers.get().await?;
+            // Of those that read: what writes may be busy for long.
+            let client = pools.readers.get().await?;
             let millis = f64::from(u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX));
             super::pool::rows(&client, sql, &[&owner, &millis]).await
         };
