@@ -54,6 +54,9 @@ need python3 python3-pip
 # The dashboard is tested in a browser.
 need chromium chromium
 need chromedriver chromium-driver
+# The store in a database is tested with one of the tests' own, which runs as the user that the package makes.
+command -v initdb >/dev/null 2>&1 || [ -n "$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null)" ] || need initdb postgresql
+need setpriv util-linux
 # One of the attackers of tests/abuse.
 need slowhttptest slowhttptest
 # They count instructions and syncs per event for benches/gateway.

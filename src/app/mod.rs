@@ -12,6 +12,7 @@ mod reach;
 mod rehearse;
 mod reload;
 mod samples;
+mod stores;
 mod trials;
 mod watch;
 mod wires;
@@ -26,9 +27,9 @@ pub use online::{Look, look_online};
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, Samples, edited, sample};
+pub use stores::{back_up, open_store};
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,14 +42,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, StoreSettings, StoreUrl};
+use crate::config::Config;
 use crate::dispatch::{Dispatcher, Handle};
 use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
 use crate::model::Name;
-use crate::store::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{Names, NetworkTransport, SystemNames, Transport};
@@ -137,32 +137,6 @@ pub fn system_seed() -> Result<[u8; 32], StartError> {
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
         .map_err(|_| StartError::Random)?;
     Ok(seed)
-}
-
-/// Opens the store that `settings` name; its commits are measured.
-pub fn open_store(
-    settings: &StoreSettings,
-    key: [u8; 32],
-    clock: Arc<dyn Clock>,
-    telemetry: &Arc<Telemetry>,
-) -> Result<Arc<dyn Store>, StoreError> {
-    let StoreUrl::Sqlite(path) = &settings.url;
-    let watched = telemetry.clone();
-    let on_commit = move |took: Duration, batch: usize| watched.metrics.committed(took, batch);
-    let options = SqliteOptions {
-        path: path.clone(),
-        key,
-        seals: settings.encrypt.clone(),
-        clock,
-        on_commit: Some(Arc::new(on_commit)),
-    };
-    Ok(Arc::new(SqliteStore::open(&options)?))
-}
-
-/// Copies a store to a new file, beside the relay that has it open; answers the copy's size in bytes.
-pub fn back_up(url: &StoreUrl, to: &Path) -> Result<u64, StoreError> {
-    let StoreUrl::Sqlite(path) = url;
-    sqlite::backup(path, to)
 }
 
 /// A fresh set of metrics and a feed, and traces where the environment names a collector.

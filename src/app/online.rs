@@ -9,9 +9,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::Ready;
-use crate::config::StoreUrl;
+use super::stores::look_at;
 use crate::destination::Destination;
-use crate::store::sqlite::{Place, look};
 use crate::transport::{Connection, Names, Reached, Transport, probe};
 
 /// One thing that was looked at.
@@ -35,35 +34,12 @@ pub async fn look_online(
     let mut destinations: Vec<&Arc<Destination>> =
         ready.compiled.rules.destinations.values().collect();
     destinations.sort_by(|a, b| a.name().cmp(b.name()));
-    let mut looks = vec![store(&ready.config.store.url)];
+    let mut looks = vec![look_at(&ready.config.store.url).await];
     let hosts = hosts(&destinations);
     looks.extend(join_all(hosts.iter().map(|host| host.look(names))).await);
     let asked = destinations.iter().filter_map(|one| identity(one, network));
     looks.extend(join_all(asked).await);
     looks
-}
-
-fn store(url: &StoreUrl) -> Look {
-    let StoreUrl::Sqlite(path) = url;
-    let found = look(path);
-    Look {
-        what: format!("store {}", path.display()),
-        destinations: Vec::new(),
-        ok: found.is_ok(),
-        words: found.map_or_else(|wrong| wrong, fit),
-    }
-}
-
-fn fit(place: Place) -> String {
-    let what = if place.exists {
-        "can be written"
-    } else {
-        "can be made"
-    };
-    match place.free {
-        Some(free) => format!("{what}; {} free", bytesize::ByteSize(free)),
-        None => what.to_owned(),
-    }
 }
 
 /// A host, and who needs it.

@@ -16,7 +16,7 @@ pub(super) struct BackupArgs {
 }
 
 pub(super) fn run(global: &Global, args: &BackupArgs) -> anyhow::Result<ExitCode> {
-    let url = match config::store_alone(&global.inputs(Secrets::Skip)) {
+    let url = match config::store_alone(&global.inputs(Secrets::Read)) {
         Ok(url) => url,
         Err(findings) => {
             findings.iter().for_each(complain);

@@ -87,7 +87,8 @@ async fn start(ready: Ready) -> anyhow::Result<Relay> {
         app::system_seed()?,
         clock.clone(),
         &telemetry,
-    )?;
+    )
+    .await?;
     let parts = Parts {
         ingress: app::listen(ready.config.server.listen).await?,
         admin: app::listen(ready.config.admin.listen).await?,

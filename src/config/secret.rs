@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Url,
     /// A proxy's URL.
     Proxy,
+    /// A store's.
+    Store,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Seal => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             Self::Url => "https://secret.invalid/",
             Self::Proxy => "http://secret.invalid:3128",
+            Self::Store => "postgres://secret.invalid/relay",
         }
     }
 
@@ -56,7 +59,8 @@ impl Kind {
                 (!fits).then_some("has line breaks or outer spaces, which no HTTP header carries")
             }
             Self::Basic => (!value.contains(':')).then_some("does not hold user:password"),
-            Self::Key => None,
+            // Of a store's URL more can be said than that it is none.
+            Self::Key | Self::Store => None,
             Self::Webhook => {
                 let key = value.strip_prefix("whsec_").unwrap_or(value);
                 let sound = STANDARD.decode(key).is_ok_and(|key| !key.is_empty());
@@ -216,7 +220,7 @@ impl<'a> Reading<'a> {
                 }
                 Kind::Basic => "write the user, a colon and the password",
                 Kind::Url | Kind::Proxy => "a URL looks like https://host/path",
-                Kind::Token | Kind::Key => "put the secret, and nothing else, there",
+                Kind::Token | Kind::Key | Kind::Store => "put the secret, and nothing else, there",
             };
             self.report(
                 self.locator
@@ -243,6 +247,7 @@ mod tests {
             Kind::Seal,
             Kind::Url,
             Kind::Proxy,
+            Kind::Store,
         ] {
             assert_eq!(kind.fault(kind.placeholder()), None, "{kind:?}");
         }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::form::{self, ADDRESS, COUNT, DURATION, NETWORK, SIZE};
+use super::form::{ADDRESS, COUNT, DURATION, NETWORK, SIZE};
 use super::reading::Table;
 use super::secret::Kind;
 use super::{Secrets, encrypt, schema};
 use crate::http::{AdminSettings, ServerSettings, TlsFiles};
 use crate::model::Secret;
 use crate::store::Keyring;
+use crate::store::postgres::PostgresUrl;
 
 /// `[store]`: where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +28,16 @@ pub struct StoreSettings {
 pub enum StoreUrl {
     /// A file, relative to the working directory.
     Sqlite(PathBuf),
+    /// A schema of a database.
+    Postgres(Box<PostgresUrl>),
 }
 
 impl std::fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Sqlite(path) = self;
-        write!(f, "sqlite:{}", path.display())
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+        }
     }
 }
 
@@ -171,13 +176,32 @@ pub(super) fn store(table: &Table<'_>) -> Option<StoreSettings> {
 }
 
 pub(super) fn store_url(table: &Table<'_>) -> Option<StoreUrl> {
-    const EXAMPLE: &str = "write \"sqlite:data/relay.db\"";
-    let url = table.leaf("url", form::TEXT)?;
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        table.error("url", "this version has no PostgreSQL store", EXAMPLE);
+    let value = table.value("url")?;
+    let Some(text) = value.as_str() else {
+        let secret = table.secret("url", Kind::Store)?;
+        return read_store_url(table, secret.expose());
+    };
+    let key = table.at("url");
+    if table.reading.refuse_substitution(&key, text) {
         return None;
     }
-    let Some(path) = url.strip_prefix("sqlite:") else {
+    let url = read_store_url(table, text)?;
+    if matches!(&url, StoreUrl::Postgres(url) if url.has_password()) {
+        table.reading.warn_of_plain_text(&key);
+    }
+    Some(url)
+}
+
+/// None of its findings shows the text.
+fn read_store_url(table: &Table<'_>, text: &str) -> Option<StoreUrl> {
+    const EXAMPLE: &str =
+        "write \"sqlite:data/relay.db\", or \"postgres://user:password@host/database\"";
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        let url = PostgresUrl::parse(text);
+        let url = url.map_err(|bad| table.error("url", bad.problem, bad.hint));
+        return url.ok().map(Box::new).map(StoreUrl::Postgres);
+    }
+    let Some(path) = text.strip_prefix("sqlite:") else {
         table.error("url", "this is no store that there is", EXAMPLE);
         return None;
     };

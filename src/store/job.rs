@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::codes::Damaged;
 use super::{DeliveryFilter, EventFilter, NewDelivery};
 use crate::model::{Cursor, DeliveryId, EventId, JobId, JobState, Name, Refusal, RefusalCode};
+
+/// Jobs that are over and still shown.
+pub(super) const KEPT: u32 = 100;
 
 /// Deliveries that a job names as left out; of more it only says how many.
 pub const REFUSALS_KEPT: usize = 100;
@@ -192,8 +197,13 @@ impl Task {
         }
     }
 
+    /// Whether it names one of these.
+    pub(super) fn is_about(&self, named: &[String]) -> bool {
+        self.names().any(|text| named.iter().any(|one| one == text))
+    }
+
     /// The subject or candidate that it is about, where it is about one.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    fn names(&self) -> impl Iterator<Item = &str> {
         let (subject, candidate) = match self {
             Self::Replay { filter, .. } | Self::Discard { filter } => {
                 (&filter.subject, &filter.candidate)
@@ -205,6 +215,118 @@ impl Task {
             .flatten()
             .map(String::as_str)
     }
+}
+
+impl Acted {
+    pub(super) fn unknown(id: DeliveryId) -> Self {
+        Self::refused(id, Refusal::Unknown)
+    }
+
+    pub(super) const fn refused(id: DeliveryId, refusal: Refusal) -> Self {
+        Self {
+            id,
+            destination: None,
+            outcome: Err(refusal),
+        }
+    }
+
+    /// As what was planned; a later look may refuse it.
+    pub(super) fn created(id: DeliveryId, delivery: &NewDelivery) -> Self {
+        let outcome = if delivery.skipped.is_some() {
+            Done::Ended(crate::model::State::Skipped)
+        } else {
+            Done::Waiting
+        };
+        Self {
+            id,
+            destination: Some(delivery.destination.clone()),
+            outcome: Ok(outcome),
+        }
+    }
+}
+
+impl Acts {
+    /// Of a job that was over: nothing was done.
+    pub(super) fn over() -> Self {
+        Self {
+            over: true,
+            ..Self::default()
+        }
+    }
+
+    /// What an event is to get; None where nothing, which is noted. `unsendable` says that nothing of it may be sent.
+    pub(super) fn wanted<'a>(
+        &mut self,
+        planned: &'a Planned,
+        unsendable: Option<Refusal>,
+    ) -> Option<&'a [NewDelivery]> {
+        let wanted = match unsendable {
+            Some(refusal) => Err(refusal),
+            None => planned.deliveries.as_deref().map_err(|refusal| *refusal),
+        };
+        let refused = |refusal| Acted::refused(planned.event.delivery(0), refusal);
+        wanted
+            .map_err(|refusal| self.all.push(refused(refusal)))
+            .ok()
+    }
+}
+
+impl Turn {
+    /// Whether its job is still to be gone on with.
+    pub(super) fn runs(job: Option<&Job>) -> bool {
+        job.is_some_and(|job| job.state == JobState::Running)
+    }
+}
+
+impl Job {
+    /// It is over, and keeps nobody's name.
+    pub(super) fn end(&mut self, state: JobState, now: Timestamp) {
+        self.state = state;
+        self.ended_at = Some(now);
+        self.task.without_names();
+    }
+
+    /// It did a part.
+    pub(super) fn go_on(
+        &mut self,
+        turn: &Turn,
+        (acted, creates): (&[Acted], bool),
+        now: Timestamp,
+    ) {
+        self.progress.count(turn, acted, creates);
+        self.place = turn.next;
+        if turn.next.is_none() {
+            self.end(JobState::Done, now);
+        }
+    }
+}
+
+/// A task or progress as it stands in a row.
+pub(super) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names, words and numbers are always JSON")
+}
+
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Damaged> {
+    serde_json::from_str(text).map_err(|_| Damaged("a job is damaged"))
+}
+
+pub(super) fn number(id: i64) -> Result<JobId, Damaged> {
+    let id = u32::try_from(id).map_err(|_| Damaged("a job's number is out of range"))?;
+    Ok(JobId(id))
+}
+
+pub(super) const fn code(state: JobState) -> u8 {
+    match state {
+        JobState::Running => 0,
+        JobState::Done => 1,
+        JobState::Cancelled => 2,
+    }
+}
+
+pub(super) fn state(found: u8) -> Result<JobState, Damaged> {
+    let mut all = JobState::ALL.into_iter();
+    all.find(|state| code(*state) == found)
+        .ok_or(Damaged("a job is in no known state"))
 }
 
 impl Progress {

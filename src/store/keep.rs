@@ -7,6 +7,9 @@ use jiff::Timestamp;
 
 use crate::model::{EventType, State};
 
+/// What stands in place of a receiver's words once they are gone.
+pub(super) const GONE: &str = "what was said is gone with the payload";
+
 /// How long payloads and the ledger stay, from when an event was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {

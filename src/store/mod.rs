@@ -1,10 +1,14 @@
 //! What the relay asks of a store, in the words of the field. Each method is one whole transaction;
 //! a store never decides, it only answers whether the plan that it was given still fits.
 
+mod codes;
 mod erase;
 mod job;
 mod keep;
+mod lacking;
+mod paging;
 mod plan;
+pub mod postgres;
 mod query;
 mod seal;
 mod senders;
@@ -26,12 +30,17 @@ pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Se
 pub use senders::{Heard, Listen};
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
+
+/// Told after every commit: how long it took (in a database the whole transaction did), and how many commands shared it.
+pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 
 /// The key of a store's digests: made when the store is made, never shown.
 #[derive(Clone)]
@@ -211,6 +220,15 @@ impl StoreKey {
     /// The key's bytes, for keyed digests.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// What stands for a subject where its text must not: in indexes, and once it was erased.
+    fn digest(&self, source: &str, subject: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&(source.len() as u64).to_be_bytes());
+        hasher.update(source.as_bytes());
+        hasher.update(subject.as_bytes());
+        *hasher.finalize().as_bytes()
     }
 }
 

@@ -12,6 +12,15 @@ use crate::model::{
     TraceParent,
 };
 
+/// Numbers of deliveries from here on are for replays under a new id.
+pub(super) const MOST_DELIVERIES: usize = 0x8000;
+
+/// Attempts kept of one delivery: histories must not grow for as long as a destination is down.
+pub(super) const ATTEMPTS_KEPT: i32 = 100;
+
+/// Subjects whose receipts move in one step of moving a backlog.
+pub(super) const SUBJECTS: i64 = 10_000;
+
 /// An event that is to be accepted, with everything that follows from it.
 #[derive(Clone, Debug)]
 pub struct AcceptPlan {
@@ -129,6 +138,33 @@ pub struct LaneRecord {
     pub since: Timestamp,
     /// How long the lane had stood still in all up to `since`.
     pub stood_still: Duration,
+}
+
+impl LaneRecord {
+    /// A lane that nothing was ever kept of: healthy for as long as anybody remembers.
+    pub(super) fn untouched(destination: &Name) -> Self {
+        Self {
+            destination: destination.clone(),
+            state: LaneState::Healthy,
+            paused: false,
+            reason: String::new(),
+            since: Timestamp::UNIX_EPOCH,
+            stood_still: Duration::ZERO,
+        }
+    }
+}
+
+impl Move {
+    /// Why a delivery that cannot be moved ends.
+    pub(super) fn objection(&self, has_one: bool, newer_sent: Option<u32>) -> Option<String> {
+        let to = &self.to;
+        if has_one {
+            return Some(format!(
+                "not moved: the event has a delivery to {to} already"
+            ));
+        }
+        newer_sent.map(|sent| format!("not moved: revision {sent} was sent to {to} already"))
+    }
 }
 
 /// What is due at a destination.

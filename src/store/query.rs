@@ -35,6 +35,21 @@ pub struct EventFilter {
     pub oldest_first: bool,
 }
 
+impl EventFilter {
+    /// Whether an event is asked for, its time and the page aside.
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<String>, own: &str| wanted.as_ref().is_none_or(|one| one == own);
+        self.event_type
+            .as_ref()
+            .is_none_or(|one| *one == event.event_type)
+            && is(&self.source, &event.source)
+            && is(
+                &self.subject,
+                event.subject.as_ref().map_or("", |one| one.as_str()),
+            )
+    }
+}
+
 /// Which deliveries to list. Every part that is set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -69,6 +84,16 @@ pub struct DeliveryFilter {
 }
 
 impl DeliveryFilter {
+    /// The events whose deliveries are asked for, as far as that is said by what they are about.
+    pub(super) fn of_events(&self) -> EventFilter {
+        EventFilter {
+            event_type: self.event_type.clone(),
+            subject: self.subject.clone(),
+            candidate: self.candidate.clone(),
+            ..EventFilter::default()
+        }
+    }
+
     /// The same filter for this delivery alone, whatever its state.
     #[must_use]
     pub fn only(&self, id: DeliveryId) -> Self {

@@ -1,14 +1,21 @@
 //! Sealing payloads at rest: `XChaCha20-Poly1305` under keys that the operator keeps elsewhere. Knows no
 //! database and draws no random numbers.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+use super::StoreError;
 use crate::model::EventId;
 
 /// Bytes of a key, as the operator makes it.
 pub const KEY_BYTES: usize = 32;
+/// Payloads sealed again in one step, and bytes of them: some milliseconds of the store's time.
+pub(super) const ROWS: usize = 100;
+pub(super) const BYTES: usize = 1 << 20;
 /// What a sealed payload ends with; the tag stands before it.
 const NONCE_BYTES: usize = 24;
 
@@ -41,6 +48,38 @@ pub struct Keyring {
 pub struct Sealed {
     pub by: Fingerprint,
     pub body: Vec<u8>,
+}
+
+/// A payload as it stands in a row: its text, and the fingerprint that it is sealed by.
+pub(super) struct Stored {
+    pub(super) body: Vec<u8>,
+    pub(super) by: Option<i64>,
+}
+
+/// How far sealing again is, as a store keeps it: what is after `place` and up to `until` may be otherwise.
+pub(super) struct Walk {
+    pub(super) current: Option<i64>,
+    pub(super) place: i64,
+    pub(super) until: i64,
+    pub(super) done: bool,
+}
+
+impl Walk {
+    pub(super) const fn is_at_the_end(&self) -> bool {
+        self.place >= self.until
+    }
+
+    /// What is told of it; None where nothing is sealed, nor was.
+    pub(super) fn told(&self, left: u64) -> Option<Sealing> {
+        if self.done && self.current.is_none() {
+            return None;
+        }
+        Some(Sealing {
+            key: self.current.map(Fingerprint::of_code),
+            resealing: !self.done,
+            left,
+        })
+    }
 }
 
 /// How payloads are sealed now.
@@ -150,6 +189,18 @@ impl Keyring {
         self.sealing().map(|key| key.seal(event, plain))
     }
 
+    /// What is written for a payload: its text, and the fingerprint beside it.
+    pub(super) fn written<'a>(
+        &self,
+        event: EventId,
+        plain: &'a [u8],
+    ) -> (Cow<'a, [u8]>, Option<i64>) {
+        match self.seal(event, plain) {
+            Some(sealed) => (sealed.body.into(), Some(sealed.by.code())),
+            None => (plain.into(), None),
+        }
+    }
+
     /// What was sealed for `event`; as it is where no key sealed it.
     pub fn open(
         &self,
@@ -168,6 +219,50 @@ impl Keyring {
     fn sealing(&self) -> Option<&SealKey> {
         self.keys.first().filter(|_| self.seals)
     }
+}
+
+impl Fingerprint {
+    /// As it stands in a row.
+    pub(super) fn code(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    pub(super) fn of_code(code: i64) -> Self {
+        Self(code.cast_unsigned())
+    }
+}
+
+impl Stored {
+    pub(super) fn open(self, keys: &Keyring, event: EventId) -> Result<Bytes, SealError> {
+        let body = keys.open(event, self.by.map(Fingerprint::of_code), self.body)?;
+        Ok(body.into())
+    }
+
+    /// For what other events are compared with: one that cannot be opened is as good as gone, and must not
+    /// stop them.
+    pub(super) fn open_or_gone(self, keys: &Keyring, event: EventId) -> Option<Bytes> {
+        let opened = self.open(keys, event);
+        opened
+            .inspect_err(|error| tracing::error!(%event, %error, "a payload is lost"))
+            .ok()
+    }
+}
+
+/// Refuses to begin without a key that payloads in the store may be sealed by.
+pub(super) fn all_there(needed: &[Fingerprint], keys: &Keyring) -> Result<(), StoreError> {
+    let configured: Vec<Fingerprint> = keys.fingerprints().collect();
+    let missing = needed.iter().filter(|key| !configured.contains(key));
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+    let none = || "none".to_owned();
+    let all = Some(configured.join(", ")).filter(|all| !all.is_empty());
+    Err(StoreError::KeyMissing {
+        missing: missing.join(", "),
+        configured: all.unwrap_or_else(none),
+    })
 }
 
 impl PartialEq for SealKey {

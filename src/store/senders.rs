@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use crate::model::Name;
 
+/// As many interviews without a result are counted, and no more.
+pub(super) const MOST: i64 = 10_000;
+
 /// A source that is asked about.
 #[derive(Clone, Debug)]
 pub struct Listen {

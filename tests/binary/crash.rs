@@ -15,11 +15,14 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::postgres::Cluster;
 use crate::process::{Folder, Process, get, request};
 use crate::receiver::Receiver;
 
 const SEED: u64 = 20_261_122;
 const ROUNDS: usize = 50;
+/// Each takes seconds: a relay that was killed has its lanes until their lease is over.
+const ROUNDS_OF_A_DATABASE: usize = 8;
 const SENDERS: usize = 8;
 const SUBJECTS: usize = 5;
 const CONCURRENCY: usize = 8;
@@ -39,9 +42,9 @@ struct Acknowledged {
     body: Bytes,
 }
 
-fn configuration(receiver: SocketAddr) -> String {
+fn configuration(receiver: SocketAddr, store: &str) -> String {
     format!(
-        "[sources.jobmojito]\nauth = \"none\"\n[destinations.app]\nurl = \"http://{receiver}/in\"\n\
+        "[store]\nurl = \"{store}\"\n[sources.jobmojito]\nauth = \"none\"\n[destinations.app]\nurl = \"http://{receiver}/in\"\n\
          concurrency = {CONCURRENCY}\n\
          retry = {{ first = \"20ms\", max = \"100ms\", attempts = 10000, give_up_after = \"7d\" }}\n\
          breaker = {{ failures = 1000 }}\n[[routes]]\nto = [\"app\"]\n"
@@ -110,13 +113,32 @@ impl Ledger {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_arrives_in_order_through_fifty_kills() {
+    through_kills("sqlite:data/relay.db", ROUNDS, |folder| {
+        assert!(folder.is_whole());
+    })
+    .await;
+}
+
+/// The database is cut off after every kill, so that what it had not committed is gone with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_arrives_in_order_also_when_the_database_is_cut_off() {
+    let cluster = Cluster::start();
+    through_kills(&cluster.url(), ROUNDS_OF_A_DATABASE, |_| {
+        cluster.stop();
+        cluster.go_on();
+    })
+    .await;
+}
+
+/// Kills the relay so many times; after each kill `between` happens to the store.
 #[expect(
     clippy::print_stdout,
     reason = "how many were sent twice is worth a look, whatever the outcome"
 )]
-async fn what_was_acknowledged_arrives_in_order_through_fifty_kills() {
+async fn through_kills(store: &str, rounds: usize, between: impl Fn(&Folder)) {
     let receiver = Receiver::failing(7);
-    let folder = Folder::new(&configuration(receiver.listen().await));
+    let folder = Folder::new(&configuration(receiver.listen().await, store));
     let ledger = Arc::new(Ledger::default());
     let mut chance = StdRng::seed_from_u64(SEED);
     let mut process = Process::start(folder.path());
@@ -126,11 +148,11 @@ async fn what_was_acknowledged_arrives_in_order_through_fifty_kills() {
         senders.spawn(sender(number, address.clone(), ledger.clone()));
     }
     let mut goal = 0;
-    for round in 0..ROUNDS {
+    for _ in 0..rounds {
         goal = goal.max(ledger.acknowledged.load(Ordering::Relaxed)) + chance.random_range(1..40);
         ledger.reaches(goal).await;
         process.kill();
-        assert!(folder.is_whole(), "after kill {round} of seed {SEED}");
+        between(&folder);
         process = Process::start(folder.path());
         relay.send(Some(process.ingress)).unwrap();
     }
@@ -171,16 +193,16 @@ async fn what_was_acknowledged_arrives_in_order_through_fifty_kills() {
     }
     let repeats: usize = times.values().map(|times| times - 1).sum();
     println!(
-        "seed {SEED}: {} acknowledged, {repeats} sent twice in {ROUNDS} kills",
+        "seed {SEED}: {} acknowledged, {repeats} sent twice in {rounds} kills",
         wanted.len()
     );
     assert!(
-        repeats <= ROUNDS * CONCURRENCY,
+        repeats <= rounds * CONCURRENCY,
         "{repeats} repeats are more than was under way"
     );
     settled(&process).await;
     process.kill();
-    assert!(folder.is_whole());
+    between(&folder);
 }
 
 /// Waits until the store has nothing waiting: the last answers may still be on their way into it.

@@ -15,11 +15,14 @@
 mod backup;
 mod cli;
 mod crash;
+mod database;
 mod disk;
 mod explain;
 mod lifecycle;
 mod many;
 mod operate;
+#[path = "../it/postgres/cluster.rs"]
+mod postgres;
 mod process;
 mod receiver;
 mod secrets;

@@ -22,8 +22,12 @@ const FLOORS: [&[&[&str]]; 9] = [
 ];
 
 /// Crates (or paths) that only some files may name.
-const WALLS: [(&[&str], &[&str]); 9] = [
+const WALLS: [(&[&str], &[&str]); 10] = [
     (&["rusqlite"], &["src/store/sqlite"]),
+    (
+        &["tokio_postgres", "deadpool_postgres"],
+        &["src/store/postgres"],
+    ),
     (&["reqwest"], &["src/transport"]),
     (&["hyper", "hyper_util", "http_body_util"], &["src/http"]),
     (
@@ -56,11 +60,12 @@ const PURE: [&str; 7] = [
     "src/retry.rs",
     "src/expr.rs",
 ];
-const IMPURE: [&str; 7] = [
+const IMPURE: [&str; 8] = [
     "tokio",
     "reqwest",
     "hyper",
     "rusqlite",
+    "tokio_postgres",
     "rand",
     "crate::clock",
     "std::fs",

@@ -34,6 +34,7 @@ mod moving;
 mod online;
 mod outages;
 mod peers;
+mod postgres;
 mod presets;
 mod retention;
 mod sealing;

@@ -8,6 +8,8 @@
     reason = "a test binary exports nothing: `pub` here means `for other modules`"
 )]
 
+#[path = "../it/postgres/cluster.rs"]
+mod cluster;
 mod gate;
 mod model;
 mod requests;
@@ -24,10 +26,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mojito_relay::config::environment;
 
+use cluster::Cluster;
 use world::{Outcome, run};
 
 /// Without other wishes.
 const SEEDS: u64 = 100;
+
+/// The same on a database, where each takes longer.
+const SEEDS_ON_A_DATABASE: u64 = 25;
 
 /// What comes about in a hundred seeds.
 const REACHED: [&str; 11] = [
@@ -56,7 +62,25 @@ fn the_promises_hold_whatever_happens() {
     let count = count.unwrap_or(first.map_or(SEEDS, |_| 1));
     let first = first.unwrap_or(0);
     let seeds = first..first + count;
-    let (tried, outcomes) = (seeds.clone().count(), try_all(seeds));
+    let tried = seeds.clone().count();
+    let outcomes = try_all(seeds, None);
+    let reached = kept(&outcomes);
+    if tried >= 100 {
+        assert_eq!(reached, BTreeSet::from(REACHED), "or it would prove little");
+    }
+}
+
+#[test]
+fn the_promises_hold_on_a_database_as_well() {
+    let (first, count) = (number("SIMULATION_SEED"), number("SIMULATION_SEEDS"));
+    let count = count.map(|count| count / 8 + 1);
+    let count = count.unwrap_or(first.map_or(SEEDS_ON_A_DATABASE, |_| 1));
+    let first = first.unwrap_or(0);
+    kept(&try_all(first..first + count, Some(&Cluster::start())));
+}
+
+/// What came about, where every promise was kept.
+fn kept(outcomes: &[(u64, Outcome)]) -> BTreeSet<&str> {
     let failed = outcomes
         .iter()
         .filter(|(_, outcome)| outcome.broken.is_some());
@@ -71,15 +95,12 @@ fn the_promises_hold_whatever_happens() {
             lines.collect::<String>()
         );
     }
-    if tried >= 100 {
-        let reached = outcomes.iter().flat_map(|(_, outcome)| &outcome.reached);
-        let reached: BTreeSet<&str> = reached.copied().collect();
-        assert_eq!(reached, BTreeSet::from(REACHED), "or it would prove little");
-    }
+    let reached = outcomes.iter().flat_map(|(_, outcome)| &outcome.reached);
+    reached.copied().collect()
 }
 
 /// What became of each seed, in order; of those that hold, without the trace.
-fn try_all(seeds: Range<u64>) -> Vec<(u64, Outcome)> {
+fn try_all(seeds: Range<u64>, database: Option<&Cluster>) -> Vec<(u64, Outcome)> {
     let next = AtomicU64::new(seeds.start);
     let outcomes = Mutex::new(Vec::new());
     let work = || loop {
@@ -87,7 +108,7 @@ fn try_all(seeds: Range<u64>) -> Vec<(u64, Outcome)> {
         if !seeds.contains(&seed) {
             return;
         }
-        let mut outcome = run(seed);
+        let mut outcome = run(seed, database);
         if outcome.broken.is_none() {
             outcome.trace = Vec::new();
         }
@@ -108,7 +129,7 @@ fn try_all(seeds: Range<u64>) -> Vec<(u64, Outcome)> {
 #[test]
 fn a_seed_does_the_same_again() {
     for seed in 0..5 {
-        let (first, second) = (run(seed).trace, run(seed).trace);
+        let (first, second) = (run(seed, None).trace, run(seed, None).trace);
         let differs = first.iter().zip(&second).find(|(one, other)| one != other);
         assert_eq!((differs, first.len()), (None, second.len()), "seed {seed}");
     }

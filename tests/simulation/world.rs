@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::cluster::Cluster;
 use crate::gate::{Call, Fate, Gate, Reply};
 use crate::rules::{Post, Rules};
 use crate::steps::Moods;
@@ -41,6 +42,8 @@ pub struct World {
     pub trace: Vec<String>,
     idle: Arc<Notify>,
     folder: TempDir,
+    /// The URL of its store, where that is in no file.
+    database: Option<String>,
     lives: usize,
     rules: Rules,
 }
@@ -87,8 +90,8 @@ pub struct Outcome {
 }
 
 /// Lives until nothing is left to do.
-pub fn run(seed: u64) -> Outcome {
-    let mut world = World::new(seed);
+pub fn run(seed: u64, database: Option<&Cluster>) -> Outcome {
+    let mut world = World::new(seed, database.map(Cluster::url));
     for _ in 0..4 {
         world.a_mood_changes();
     }
@@ -114,7 +117,7 @@ pub fn run(seed: u64) -> Outcome {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, database: Option<String>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let start = "2026-11-22T09:00:00Z".parse().expect("a time");
         // In memory where that is to be had: a crash is simulated, so a sync of the disk would only cost time.
@@ -134,6 +137,7 @@ impl World {
             trace: Vec::new(),
             idle: Arc::default(),
             folder: folder.expect("a temporary folder"),
+            database,
             lives: 0,
             rules: Rules::default(),
             rng,
@@ -148,6 +152,7 @@ impl World {
                 Some(End::Crash) => {
                     self.note("crash");
                     self.take_image();
+                    self.let_leases_run_out().await;
                     return Ok(End::Crash);
                 }
                 Some(End::Rest) => {
@@ -179,13 +184,26 @@ impl World {
         }
     }
 
+    /// A relay that is gone has its lanes for seconds yet, by a clock that no test moves.
+    async fn let_leases_run_out(&self) {
+        let Some(url) = &self.database else { return };
+        let (place, query) = url.split_once('?').expect("it names a schema");
+        let schema = query.strip_prefix("schema=").expect("and nothing else");
+        let connected = tokio_postgres::connect(place, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.expect("it answers");
+        tokio_util::task::TaskTracker::new().spawn(connection);
+        let over = format!("UPDATE {schema}.lane SET lease_until = NULL, owner = NULL");
+        client.batch_execute(&over).await.expect("it is there");
+    }
+
     /// A store as the last life left it, and a relay that begins to start on it.
     async fn start(&mut self) -> Result<Life, String> {
         self.note(format!("start with {:?}", self.rules));
         std::fs::create_dir_all(self.path("")).expect("a folder");
         self.write_rules();
         self.gate.model().rules = self.rules;
-        let url = format!("sqlite:{}", self.path("relay.db").display());
+        let file = || format!("sqlite:{}", self.path("relay.db").display());
+        let url = self.database.clone().unwrap_or_else(file);
         let flags = [("store.url", url), ("reload.watch", "false".to_owned())];
         let inputs = Inputs {
             file: self.path("relay.toml"),
@@ -199,7 +217,9 @@ impl World {
         let heard = telemetry.listen();
         let clock = self.gate.clock.clone();
         let inner = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
-        let inner = inner.map_err(|error| format!("the store does not open: {error}"))?;
+        let inner = inner
+            .await
+            .map_err(|error| format!("the store does not open: {error}"))?;
         self.compare(&*inner).await?;
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let parts = Parts {

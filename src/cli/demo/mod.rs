@@ -228,7 +228,7 @@ async fn start(inputs: &Inputs, seed: [u8; 32], clock: Arc<dyn Clock>) -> anyhow
     let telemetry = app::telemetry(&ready)?;
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let parts = Parts {
-        store: app::open_store(&ready.config.store, seed, clock.clone(), &telemetry)?,
+        store: app::open_store(&ready.config.store, seed, clock.clone(), &telemetry).await?,
         clock,
         seed,
         transport: app::network(),

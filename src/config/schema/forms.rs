@@ -94,6 +94,22 @@ pub struct Reference {
     pub file: Option<Text>,
 }
 
+/// Where a store is: in a file, or in a database, whose URL may hold a password.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum StoreUrl {
+    Plain(Place),
+    Reference(Reference),
+}
+
+/// A file or a database.
+#[derive(JsonSchema)]
+#[schemars(extend(
+    "pattern" = "^(sqlite:|postgres://|postgresql://).+",
+    "examples" = ["sqlite:data/relay.db", "postgres://user:password@host/database?schema=relay"]
+))]
+pub struct Place(pub String);
+
 /// The secrets of one sender: several are a rotation, and each is valid.
 #[derive(JsonSchema)]
 #[schemars(extend("minItems" = 1))]

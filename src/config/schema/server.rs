@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use super::destinations::Destination;
-use super::forms::{Address, Count, Duration, Network, Secret, Size, Text};
+use super::forms::{Address, Count, Duration, Network, Secret, Size, StoreUrl, Text};
 use super::routes::Route;
 use super::sources::Source;
 use super::trials::Test;
@@ -109,9 +109,9 @@ pub struct Admin {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Store {
-    /// The file with everything that was acknowledged, such as "sqlite:data/relay.db".
-    #[schemars(extend("pattern" = "^sqlite:.+"))]
-    pub url: Option<String>,
+    /// Where everything is that was acknowledged: a file such as "sqlite:data/relay.db", or a schema of a database such as
+    /// `postgres://user:password@host/database?schema=relay`; or where that is read from.
+    pub url: Option<StoreUrl>,
     /// Deliveries waiting, over all destinations; above it senders get 503 and try again later.
     pub max_waiting: Option<Count>,
     /// How long what stays, from when an event was received.

@@ -6,13 +6,10 @@ use super::batch::Batch;
 use super::fan_out::{self, Place};
 use super::fault::Fault;
 use super::rows;
-use super::sealed;
 use super::senders;
 use super::subjects::{self, Known};
+use crate::store::plan::MOST_DELIVERIES;
 use crate::store::{AcceptOutcome, AcceptPlan, Accepted};
-
-/// Numbers from here on are for replays under a new id (see replay.rs).
-pub(super) const MOST_DELIVERIES: usize = 0x8000;
 
 /// Writes all that follows from an event, or nothing where the plan is stale.
 pub(super) fn accept(batch: &mut Batch<'_>, plan: &AcceptPlan) -> Result<AcceptOutcome, Fault> {
@@ -77,7 +74,7 @@ fn subject_of(batch: &mut Batch<'_>, plan: &AcceptPlan, source: i64) -> Result<F
     };
     let key = &batch.identity().key;
     if batch.is_anybody_erased() {
-        let digest = subjects::digest(key, &plan.event.source, subject.as_str());
+        let digest = key.digest(&plan.event.source, subject.as_str());
         if subjects::is_erased(batch.conn, &digest)? {
             return Ok(Fit::Erased);
         }
@@ -177,12 +174,11 @@ fn write_event(
 }
 
 fn write_payload(batch: &Batch<'_>, plan: &AcceptPlan, seq: i64) -> Result<(), Fault> {
-    let sealed = batch.identity().seals.seal(plan.event.id, &plan.payload);
-    let by = sealed.as_ref().map(|sealed| sealed::code(sealed.by));
-    let body = sealed.as_ref().map_or(&plan.payload[..], |one| &one.body);
+    let seals = &batch.identity().seals;
+    let (body, by) = seals.written(plan.event.id, &plan.payload);
     batch
         .conn
         .prepare_cached("INSERT INTO payload (seq, body, sealed_by) VALUES (?1, ?2, ?3)")?
-        .execute(params![seq, body, by])?;
+        .execute(params![seq, &*body, by])?;
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use rusqlite::params;
 
-use super::accept::MOST_DELIVERIES;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::settle::{self, Row};
 use super::{create, jobs, rows};
 use crate::model::{Budget, DeliveryId, JobState, Name, Refusal, State};
+use crate::store::plan::MOST_DELIVERIES;
 use crate::store::{Act, Acted, Acts, Done, Replay, Turn, What};
 
 /// Does it, and goes on with the job that it is part of.
@@ -18,15 +18,8 @@ pub(super) fn act(batch: &mut Batch<'_>, act: &Act) -> Result<Acts, Fault> {
         Some(turn) => jobs::find(batch.conn, turn.job)?,
         None => None,
     };
-    if act.turn.is_some()
-        && job
-            .as_ref()
-            .is_none_or(|job| job.state != JobState::Running)
-    {
-        return Ok(Acts {
-            over: true,
-            ..Acts::default()
-        });
+    if act.turn.is_some() && !Turn::runs(job.as_ref()) {
+        return Ok(Acts::over());
     }
     let mut acts = Acts::default();
     match &act.what {
@@ -54,24 +47,11 @@ pub(super) fn act(batch: &mut Batch<'_>, act: &Act) -> Result<Acts, Fault> {
     }
     if let (Some(mut job), Some(turn)) = (job, &act.turn) {
         let creates = matches!(act.what, What::Create { .. });
-        go_on(&mut job, turn, (&acts.all, creates), act.now);
+        job.go_on(turn, (&acts.all, creates), act.now);
         acts.over = job.state != JobState::Running;
         jobs::save(batch.conn, &job)?;
     }
     Ok(acts)
-}
-
-fn go_on(
-    job: &mut crate::store::Job,
-    turn: &Turn,
-    (acted, creates): (&[Acted], bool),
-    now: jiff::Timestamp,
-) {
-    job.progress.count(turn, acted, creates);
-    job.place = turn.next;
-    if turn.next.is_none() {
-        jobs::end(job, JobState::Done, now);
-    }
 }
 
 /// Puts a final delivery back to waiting where nothing speaks against it. Its attempts stay on record.
@@ -81,7 +61,7 @@ fn replay(
     (act, how): (&Act, &Replay),
 ) -> Result<Acted, Fault> {
     let Some(row) = settle::find(batch.conn, id)? else {
-        return Ok(unknown(id));
+        return Ok(Acted::unknown(id));
     };
     let destination = name_of(batch, row.destination)?;
     let refused = refusal(batch, (id, &row), how, &destination)?;
@@ -120,7 +100,7 @@ fn discard(
     (sending, reason): (&HashSet<DeliveryId>, &str),
 ) -> Result<Acted, Fault> {
     let Some(row) = settle::find(batch.conn, id)? else {
-        return Ok(unknown(id));
+        return Ok(Acted::unknown(id));
     };
     let outcome = if row.state.is_final() {
         Err(Refusal::Ended(row.state))
@@ -138,14 +118,6 @@ fn discard(
         destination: Some(name_of(batch, row.destination)?),
         outcome,
     })
-}
-
-fn unknown(id: DeliveryId) -> Acted {
-    Acted {
-        id,
-        destination: None,
-        outcome: Err(Refusal::Unknown),
-    }
 }
 
 fn name_of(batch: &Batch<'_>, destination: i64) -> Result<Name, Fault> {

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::accept::MOST_DELIVERIES;
 use super::acts::{late, unsendable};
 use super::batch::Batch;
 use super::fan_out::{self, Place};
 use super::fault::Fault;
 use super::settle::{Row, newer_delivery};
-use crate::model::{EventId, Name, Refusal, State};
-use crate::store::{Accepted, Act, Acted, Acts, Done, NewDelivery, Planned};
+use crate::model::{EventId, Name, State};
+use crate::store::plan::MOST_DELIVERIES;
+use crate::store::{Accepted, Act, Acted, Acts, NewDelivery, Planned};
 
 /// Creates what an event lacks, where nothing speaks against it.
 pub(super) fn create(
@@ -20,26 +20,13 @@ pub(super) fn create(
     (act, latest): (&Act, &HashSet<Name>),
     acts: &mut Acts,
 ) -> Result<(), Fault> {
-    let refused = |refusal| Acted {
-        id: planned.event.delivery(0),
-        destination: None,
-        outcome: Err(refusal),
-    };
     let Some(event) = Event::find(batch, planned.event)? else {
-        acts.all.push(refused(Refusal::Unknown));
+        acts.all.push(Acted::unknown(planned.event.delivery(0)));
         return Ok(());
     };
     let refusal = unsendable(batch, (event.place.seq, event.place.subject))?;
-    let deliveries = match (refusal, &planned.deliveries) {
-        (None, Ok(deliveries)) => deliveries,
-        (Some(refusal), _) => {
-            acts.all.push(refused(refusal));
-            return Ok(());
-        }
-        (None, Err(refusal)) => {
-            acts.all.push(refused(*refusal));
-            return Ok(());
-        }
+    let Some(deliveries) = acts.wanted(planned, refusal) else {
+        return Ok(());
     };
     let mut number = event.next;
     for delivery in deliveries {
@@ -47,11 +34,7 @@ pub(super) fn create(
         if has_one(batch, event.place.seq, destination)? {
             continue;
         }
-        let mut acted = Acted {
-            id: planned.event.delivery(number),
-            destination: Some(delivery.destination.clone()),
-            outcome: Ok(done(delivery)),
-        };
+        let mut acted = Acted::created(planned.event.delivery(number), delivery);
         let row = event.row(number, destination);
         if let Some(refusal) = late(batch, &row, latest.contains(&delivery.destination))? {
             acted.outcome = Err(refusal);
@@ -64,14 +47,6 @@ pub(super) fn create(
         acts.all.push(acted);
     }
     Ok(())
-}
-
-const fn done(delivery: &NewDelivery) -> Done {
-    if delivery.skipped.is_some() {
-        Done::Ended(State::Skipped)
-    } else {
-        Done::Waiting
-    }
 }
 
 /// An event that may get more deliveries.

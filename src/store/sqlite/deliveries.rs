@@ -5,15 +5,12 @@ use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::events;
 use super::fault::Fault;
-use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows;
-use crate::model::{Delivery, EventId, Page, State};
-use crate::store::{DeliveryFilter, EventFilter, StoreKey, Tally};
-
-/// Up to so many rows it is cheaper to sort what a partial index holds than to walk all deliveries
-/// from the newest until a page is full.
-const FEW: u64 = 5_000;
+use crate::model::{Delivery, Page, State};
+use crate::store::codes;
+use crate::store::paging::{Bounds, FEW, Found, Search};
+use crate::store::{DeliveryFilter, StoreKey, Tally};
 
 /// Deliveries, newest first unless told otherwise, without attempts.
 pub(super) fn deliveries(
@@ -31,12 +28,7 @@ pub(super) fn deliveries(
         found.read(view, (&asked, filter), asked.state.filter(|_| few))?;
         return Ok(found.page(|delivery| delivery.id));
     }
-    let named = EventFilter {
-        event_type: filter.event_type.clone(),
-        subject: filter.subject.clone(),
-        candidate: filter.candidate.clone(),
-        ..EventFilter::default()
-    };
+    let named = filter.of_events();
     let mut events = events::of_subjects(view, key, &named)?;
     if filter.oldest_first {
         events.reverse();
@@ -93,7 +85,7 @@ pub(super) fn tallies(view: &View<'_>, now: Timestamp) -> Result<Vec<Tally>, Fau
         all.push(Tally {
             destination: view.name(destination)?,
             state,
-            count: count(row.get("count")?)?,
+            count: codes::count(row.get("count")?)?,
             oldest_due: oldest_due.filter(|due| *due <= now),
             oldest_created,
         });
@@ -119,6 +111,7 @@ fn oldest(
             .query_row([destination], |row| row.get::<_, Option<i64>>(0))?
             .map(rows::time)
             .transpose()
+            .map_err(Fault::from)
     };
     let due = smallest(OLDEST_DUE)?;
     let moved = smallest(OLDEST_MOVED)?;
@@ -169,35 +162,15 @@ impl Asked {
             })
             .optional()?
             .flatten();
-        count(held.unwrap_or(0))
+        Ok(codes::count(held.unwrap_or(0))?)
     }
 
     fn values(&self, filter: &DeliveryFilter) -> Vec<Value> {
-        // A delivery is created with its event, so that times bound events' ids as well.
-        let from = filter.since.map(EventId::first_at);
-        let from = from.unwrap_or(EventId::from_bytes([0; 16]));
-        let to = filter.until.map(EventId::first_at);
-        let to = to.unwrap_or(EventId::from_bytes([0xff; 16]));
-        let cursor = filter.cursor.map(|cursor| cursor.0);
-        let (from, to) = match cursor {
-            Some(cursor) if filter.oldest_first => (from.max(cursor.event), to),
-            Some(cursor) => (from, to.min(cursor.event)),
-            None => (from, to),
-        };
-        let (from, to) = filter
-            .event
-            .map_or((from, to), |event| (from.max(event), to.min(event)));
-        let (last, every) = if filter.oldest_first {
-            (from, -1)
-        } else {
-            (to, i64::MAX)
-        };
-        let number = cursor.filter(|cursor| cursor.event == last);
+        let bounds = Bounds::of_deliveries(filter);
         vec![
-            Value::Blob(from.as_bytes().to_vec()),
-            Value::Blob(to.as_bytes().to_vec()),
-            // Deliveries of the last event shown that were not shown yet.
-            number.map_or(every, |cursor| cursor.number.into()).into(),
+            Value::Blob(bounds.from.as_bytes().to_vec()),
+            Value::Blob(bounds.to.as_bytes().to_vec()),
+            bounds.number.into(),
             self.destination.into(),
             self.route.into(),
             self.state
@@ -249,8 +222,4 @@ pub(super) fn list_sql(few: Option<State>, destination: bool, oldest_first: bool
          ORDER BY {order}",
         rows::DELIVERY
     )
-}
-
-fn count(count: i64) -> Result<u64, Fault> {
-    u64::try_from(count).map_err(|_| Fault::Damaged("a count of deliveries is negative"))
 }

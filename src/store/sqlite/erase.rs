@@ -1,8 +1,6 @@
 //! Erasure in two transactions: the first lets nothing more in or out, the second takes everything away.
 //! A crash between them is noticed at the next start, because the first leaves a note.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -11,10 +9,8 @@ use super::fault::Fault;
 use super::readers::View;
 use super::{jobs, rows, subjects, sweep};
 use crate::model::{EventId, Name, State};
-use crate::store::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
-
-/// What a discarded delivery of an erased subject says, until it is gone.
-const REASON: &str = "erased";
+use crate::store::erase::{REASON, Sent};
+use crate::store::{Condemned, Erasure, WORDS_ERASED, Whose};
 
 /// Events of a candidate that have no subject: found by looking at all of those, which are few.
 pub(super) fn without_subject(view: &View<'_>, candidate: &str) -> Result<Vec<i64>, Fault> {
@@ -103,7 +99,7 @@ fn note(batch: &mut Batch<'_>, subject: i64, now: Timestamp) -> Result<(), Fault
     let Some((source, text)) = named else {
         return Ok(());
     };
-    let digest = subjects::digest(&batch.identity().key, &source, &text);
+    let digest = batch.identity().key.digest(&source, &text);
     batch
         .conn
         .prepare_cached("INSERT OR REPLACE INTO erased (hash, at, subject) VALUES (?1, ?2, ?3)")?
@@ -191,7 +187,7 @@ pub(super) fn erase(
         ..Erasure::default()
     };
     jobs::forget(batch, &named(batch, condemned)?, now)?;
-    let mut sent = BTreeMap::new();
+    let mut sent = Sent::default();
     for subject in &condemned.subjects {
         erase_subject(batch, *subject, &mut erasure, &mut sent)?;
     }
@@ -205,7 +201,7 @@ pub(super) fn erase(
             .prepare_cached("UPDATE lane SET reason = ?2 WHERE destination = ?1 AND reason <> ''")?
             .execute(params![destination, WORDS_ERASED])?;
     }
-    erasure.sent_to = sent.into_values().collect();
+    erasure.sent_to = sent.told();
     Ok(erasure)
 }
 
@@ -236,8 +232,6 @@ fn named(batch: &Batch<'_>, condemned: &Condemned) -> Result<Vec<String>, Fault>
     }
     Ok(named)
 }
-
-type Sent = BTreeMap<Name, SentTo>;
 
 fn erase_subject(
     batch: &mut Batch<'_>,
@@ -308,18 +302,9 @@ fn name_attempts(
         let destination: Name = row.get(0)?;
         let attempts = u64::from(row.get::<_, u32>(1)?);
         let (first, last): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let (first_at, last_at) = (rows::time(first)?, rows::time(last)?);
         erasure.attempts += attempts;
-        let entry = sent.entry(destination.clone()).or_insert(SentTo {
-            destination,
-            attempts: 0,
-            first_at,
-            last_at,
-            receipts: Vec::new(),
-        });
-        entry.attempts += attempts;
-        entry.first_at = entry.first_at.min(first_at);
-        entry.last_at = entry.last_at.max(last_at);
+        let between = (rows::time(first)?, rows::time(last)?);
+        sent.attempts(destination, attempts, between);
     }
     Ok(())
 }
@@ -331,9 +316,7 @@ fn name_receipts(batch: &Batch<'_>, subject: i64, sent: &mut Sent) -> Result<(),
     )?;
     let mut found = statement.query([subject])?;
     while let Some(row) = found.next()? {
-        if let Some(entry) = sent.get_mut(&row.get::<_, Name>(0)?) {
-            entry.receipts.push(row.get(1)?);
-        }
+        sent.receipt(&row.get(0)?, row.get(1)?);
     }
     Ok(())
 }

@@ -3,16 +3,13 @@
 use rusqlite::{OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::fault::Fault;
-use super::paging::{Found, Search};
 use super::readers::View;
 use super::rows::{self, EventRow};
 use super::sealed::Stored;
 use super::{kept, subjects};
 use crate::model::{Attempt, Delivery, Event, EventId, Page};
+use crate::store::paging::{Bounds, Found, REVISIONS, Search};
 use crate::store::{EventDetail, EventFilter, Revision, StoreKey};
-
-/// Revisions of a subject that are shown with an event.
-const REVISIONS: usize = 500;
 
 /// One event with its payload, revisions, deliveries and attempts.
 pub(super) fn event(view: &View<'_>, id: EventId) -> Result<Option<EventDetail>, Fault> {
@@ -43,56 +40,15 @@ pub(super) fn events(
     filter: &EventFilter,
     search: Search,
 ) -> Result<Page<Event>, Fault> {
-    let bounds = Bounds::of(filter);
     let mut found = Found::new(search);
     if filter.subject.is_some() || filter.candidate.is_some() {
-        let mut named = of_subjects(view, key, filter)?;
-        if filter.oldest_first {
-            named.reverse();
-        }
-        let held = named
-            .into_iter()
-            .map(|row| row.event)
-            .filter(|event| bounds.hold(event.id));
-        for event in held {
-            if found.is_full() {
-                break;
-            }
-            found.look(event.id.delivery(0), Some(event));
-        }
+        let named = of_subjects(view, key, filter)?;
+        let named = named.into_iter().map(|row| row.event).collect();
+        found.take_named(named, filter, |event: &Event| event.id);
     } else {
-        found.read(view, filter, &bounds)?;
+        found.read(view, filter)?;
     }
     Ok(found.page(|event| event.id.delivery(0)))
-}
-
-/// Ids from `from` on and below `below`: ids sort by time.
-struct Bounds {
-    from: EventId,
-    below: EventId,
-}
-
-impl Bounds {
-    fn of(filter: &EventFilter) -> Self {
-        let since = filter.since.map(EventId::first_at);
-        let until = filter.until.map(EventId::first_at);
-        let last = filter.cursor.map(|cursor| cursor.0.event);
-        let (above, before) = if filter.oldest_first {
-            (last.map(EventId::next), None)
-        } else {
-            (None, last)
-        };
-        let from = since.into_iter().chain(above).max();
-        let below = until.into_iter().chain(before).min();
-        Self {
-            from: from.unwrap_or(EventId::from_bytes([0; 16])),
-            below: below.unwrap_or(EventId::from_bytes([0xff; 16])),
-        }
-    }
-
-    fn hold(&self, id: EventId) -> bool {
-        self.from <= id && id < self.below
-    }
 }
 
 fn find(view: &View<'_>, id: EventId) -> Result<Option<EventRow>, Fault> {
@@ -174,12 +130,8 @@ fn chained(view: &View<'_>, seq: Option<i64>) -> Result<Option<EventRow>, Fault>
 }
 
 impl Found<Event> {
-    fn read(
-        &mut self,
-        view: &View<'_>,
-        filter: &EventFilter,
-        bounds: &Bounds,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, view: &View<'_>, filter: &EventFilter) -> Result<(), Fault> {
+        let bounds = Bounds::of_events(filter);
         let source = match &filter.source {
             Some(source) => match view.name_id(source)? {
                 Some(id) => Some(id),
@@ -189,7 +141,7 @@ impl Found<Event> {
         };
         let values = [
             Value::Blob(bounds.from.as_bytes().to_vec()),
-            Value::Blob(bounds.below.as_bytes().to_vec()),
+            Value::Blob(bounds.to.as_bytes().to_vec()),
             filter
                 .event_type
                 .as_ref()
@@ -234,14 +186,7 @@ pub(super) fn of_subjects(
         let mut next = latest(view, subject)?;
         while let Some(link) = chained(view, next)? {
             next = link.prev_seq;
-            let event = &link.event;
-            let event_type = filter.event_type.as_ref();
-            let wanted = event_type.is_none_or(|t| *t == event.event_type)
-                && filter.source.as_ref().is_none_or(|s| **s == *event.source)
-                && filter.subject.as_ref().is_none_or(|wanted| {
-                    event.subject.as_ref().is_some_and(|s| s.as_str() == wanted)
-                });
-            if wanted {
+            if filter.wants(&link.event) {
                 items.push(link);
             }
         }

@@ -4,6 +4,7 @@
 use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
+use crate::store::codes::Damaged;
 
 /// Why a transaction was given up.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,12 @@ impl Fault {
             Self::Sqlite(error) => error.sqlite_error_code(),
             _ => None,
         }
+    }
+}
+
+impl From<Damaged> for Fault {
+    fn from(Damaged(what): Damaged) -> Self {
+        Self::Damaged(what)
     }
 }
 

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::readers::View;
 use super::rows;
-use crate::model::{LaneState, Name};
+use crate::model::Name;
 use crate::store::{Due, Fence, LaneRecord, Lease, Waiting};
 
 /// Every lane that is asked for: one process holds the file, so it holds all lanes.
@@ -40,7 +40,7 @@ pub(super) fn lease(
         fence: Fence(generation),
         lane: kept
             .remove(destination)
-            .unwrap_or_else(|| untouched(destination)),
+            .unwrap_or_else(|| LaneRecord::untouched(destination)),
     };
     Ok(destinations.iter().map(lease).collect())
 }
@@ -141,15 +141,3 @@ pub(super) const RELEASE: &str = "UPDATE delivery SET due_at = created_at \
      WHERE (event_seq, number) IN (SELECT event_seq, number FROM delivery \
          WHERE state = 0 AND destination = ?1 AND due_at > ?2 AND (tries > 0 OR charged > 0) \
          ORDER BY due_at, event_seq LIMIT ?3)";
-
-/// A lane that nothing was ever kept of: healthy for as long as anybody remembers.
-fn untouched(destination: &Name) -> LaneRecord {
-    LaneRecord {
-        destination: destination.clone(),
-        state: LaneState::Healthy,
-        paused: false,
-        reason: String::new(),
-        since: Timestamp::UNIX_EPOCH,
-        stood_still: std::time::Duration::ZERO,
-    }
-}

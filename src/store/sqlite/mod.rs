@@ -19,7 +19,6 @@ mod lanes;
 mod look;
 mod migrate;
 mod moving;
-mod paging;
 mod readers;
 mod rows;
 mod sealed;
@@ -43,18 +42,17 @@ use jiff::Timestamp;
 
 pub use backup::backup;
 pub use look::{Place, look};
-pub use writer::OnCommit;
 
 use super::{
     AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved, Resealed,
-    Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task,
-    Wanted, Whose, Work,
+    EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved, OnCommit,
+    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
+    Tally, Task, Wanted, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
+use crate::store::paging::Search;
 use migrate::Identity;
-use paging::Search;
 use readers::Readers;
 use trust::Trust;
 use writer::{Setup, Writer};

@@ -5,11 +5,9 @@ use rusqlite::params;
 use super::batch::Batch;
 use super::fault::Fault;
 use super::settle::{self, Row};
-use crate::model::{EventId, Name, State};
+use crate::model::{EventId, State};
+use crate::store::plan::SUBJECTS;
 use crate::store::{Move, Moved};
-
-/// Subjects whose receipts move in one step.
-const SUBJECTS: i64 = 10_000;
 
 /// One step.
 pub(super) fn step(batch: &mut Batch<'_>, what: &Move) -> Result<Moved, Fault> {
@@ -25,7 +23,7 @@ pub(super) fn step(batch: &mut Batch<'_>, what: &Move) -> Result<Moved, Fault> {
             destination: to,
             ..row
         };
-        if let Some(reason) = objection(batch, &there, &what.to)? {
+        if let Some(reason) = objection(batch, &there, what)? {
             let states = (State::Waiting, State::Discarded);
             batch.end((row.seq, row.number), from, states, &reason)?;
             moved.discarded += 1;
@@ -76,16 +74,12 @@ fn waiting(batch: &Batch<'_>, from: i64, what: &Move) -> Result<Vec<Row>, Fault>
 
 /// What speaks against a delivery at its new place: one event reaches one destination at most once, and an
 /// older revision never after a newer one.
-fn objection(batch: &Batch<'_>, row: &Row, to: &Name) -> Result<Option<String>, Fault> {
+fn objection(batch: &Batch<'_>, row: &Row, what: &Move) -> Result<Option<String>, Fault> {
     let mut own = batch
         .conn
         .prepare_cached("SELECT 1 FROM delivery WHERE event_seq = ?1 AND destination = ?2")?;
-    if own.exists([row.seq, row.destination])? {
-        let reason = format!("not moved: the event has a delivery to {to} already");
-        return Ok(Some(reason));
-    }
-    let newer = settle::newer_sent(batch.conn, row)?;
-    Ok(newer.map(|sent| format!("not moved: revision {sent} was sent to {to} already")))
+    let has_one = own.exists([row.seq, row.destination])?;
+    Ok(what.objection(has_one, settle::newer_sent(batch.conn, row)?))
 }
 
 /// What the old destination gave back is found under the new name, unless that has something of its own.

@@ -1,15 +1,15 @@
-//! How values of the model stand in rows, and back. Codes never change their meaning.
+//! How rows become values of the model. The codes in them are in `store/codes.rs`.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use rusqlite::Row;
 
 use super::fault::Fault;
 use super::readers::View;
 use crate::model::{
-    Attempt, Budget, Delivery, Event, EventId, EventType, FieldDigests, LaneState, LastCharge,
-    RouteError, State, Subject, Verdict,
+    Attempt, Budget, Delivery, Event, EventId, EventType, LastCharge, RouteError, Subject,
+};
+pub(super) use crate::store::codes::{
+    clip, duration, fields, lane_code, lane_state, list, list_text, millis, state, state_code,
+    subject_number, time, verdict, verdict_code,
 };
 
 /// The first 12 columns of what [`event`] reads, of `event AS e LEFT JOIN subject AS s ON s.id = e.subject`.
@@ -28,93 +28,8 @@ pub(super) struct EventRow {
     pub(super) event: Event,
 }
 
-/// The code of a state. `Sending` is a matter of memory: on disk it is waiting.
-pub(super) const fn state_code(state: State) -> u8 {
-    match state {
-        State::Waiting | State::Sending => 0,
-        State::Delivered => 1,
-        State::Superseded => 2,
-        State::Skipped => 3,
-        State::Dead => 4,
-        State::Discarded => 5,
-    }
-}
-
-pub(super) fn state(code: u8) -> Result<State, Fault> {
-    Ok(match code {
-        0 => State::Waiting,
-        1 => State::Delivered,
-        2 => State::Superseded,
-        3 => State::Skipped,
-        4 => State::Dead,
-        5 => State::Discarded,
-        _ => return Err(Fault::Damaged("a delivery is in no known state")),
-    })
-}
-
-pub(super) const fn verdict_code(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Accepted => 0,
-        Verdict::Retry => 1,
-        Verdict::Rejected => 2,
-        Verdict::Blocked => 3,
-    }
-}
-
-/// The code of a lane's state. An operator's pause and what relay.toml lacks are no part of it.
-pub(super) const fn lane_code(state: LaneState) -> u8 {
-    match state {
-        LaneState::Healthy => 0,
-        LaneState::Open => 1,
-        LaneState::Blocked => 2,
-        LaneState::Paused => 3,
-        LaneState::Orphaned => 4,
-    }
-}
-
-pub(super) fn lane_state(code: u8) -> Result<LaneState, Fault> {
-    LaneState::ALL
-        .into_iter()
-        .find(|state| lane_code(*state) == code)
-        .ok_or(Fault::Damaged("a lane is in no known state"))
-}
-
-pub(super) fn time(millis: i64) -> Result<Timestamp, Fault> {
-    Timestamp::from_millisecond(millis).map_err(|_| Fault::Damaged("a time is out of range"))
-}
-
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn duration(millis: i64) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-/// A subject's row number as the outside knows it.
-pub(super) fn subject_number(id: i64) -> Result<u64, Fault> {
-    u64::try_from(id).map_err(|_| Fault::Damaged("a subject's number is negative"))
-}
-
 pub(super) fn event_id(row: &Row<'_>, column: &str) -> Result<EventId, Fault> {
     Ok(EventId::from_bytes(row.get(column)?))
-}
-
-pub(super) fn fields(bytes: &[u8]) -> Result<FieldDigests, Fault> {
-    FieldDigests::from_bytes(bytes).ok_or(Fault::Damaged("a subject's field digests are damaged"))
-}
-
-/// A list as it is kept: JSON, and nothing where it is empty.
-pub(super) fn list_text<T: serde::Serialize>(list: &[T]) -> Option<String> {
-    (!list.is_empty())
-        .then(|| serde_json::to_string(list).expect("names and words are always JSON"))
-}
-
-pub(super) fn list<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, Fault> {
-    let Some(text) = text else {
-        return Ok(Vec::new());
-    };
-    serde_json::from_str(text).map_err(|_| Fault::Damaged("a list in an event is damaged"))
 }
 
 /// Reads the columns of [`EVENT`] by position: this is on the path of every attempt, and finding a
@@ -161,10 +76,7 @@ pub(super) fn attempt(row: &Row<'_>) -> Result<Attempt, Fault> {
         at: time(row.get("at")?)?,
         duration: duration(row.get("duration")?),
         status: row.get("status")?,
-        verdict: Verdict::ALL
-            .into_iter()
-            .find(|verdict| verdict_code(*verdict) == code)
-            .ok_or(Fault::Damaged("an attempt has no known verdict"))?,
+        verdict: verdict(code)?,
         reason: row.get("reason")?,
         excerpt: row.get("excerpt")?,
     })
@@ -189,33 +101,4 @@ pub(super) fn budget(row: &Row<'_>) -> Result<Budget, Fault> {
             .map(time)
             .transpose()?,
     })
-}
-
-/// The start of a text, cut at a character, so that one row never grows with what a receiver says.
-pub(super) fn clip(text: &str, bytes: usize) -> &str {
-    text.split_at_checked(text.floor_char_boundary(bytes))
-        .map_or(text, |(start, _)| start)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_leads_back_to_what_it_stands_for() {
-        for one in State::ALL.into_iter().filter(|one| *one != State::Sending) {
-            assert_eq!(state(state_code(one)).unwrap(), one);
-        }
-        for one in LaneState::ALL {
-            assert_eq!(lane_state(lane_code(one)).unwrap(), one);
-        }
-        assert!(state(9).is_err() && lane_state(9).is_err());
-    }
-
-    #[test]
-    fn a_text_is_cut_at_a_character() {
-        assert_eq!(clip("žluť", 100), "žluť");
-        assert_eq!(clip("žluť", 2), "ž");
-        assert_eq!(clip("žluť", 1), "");
-    }
 }

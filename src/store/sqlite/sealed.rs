@@ -1,78 +1,34 @@
 //! Sealed payloads in rows: opened where they are read, and sealed again, step by step, when the key has
 //! changed. The sealing itself is in `store/seal.rs`.
 
-use bytes::Bytes;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::batch::Batch;
 use super::fault::Fault;
 use super::readers::View;
 use crate::model::EventId;
-use crate::store::{Fingerprint, Keyring, Resealed, SealError, Sealing, StoreError};
-
-/// Payloads sealed again in one step, and bytes of them: some milliseconds of the store's time.
-const ROWS: usize = 100;
-const BYTES: usize = 1 << 20;
-
-/// A fingerprint as it stands in a row, and back.
-pub(super) fn code(fingerprint: Fingerprint) -> i64 {
-    fingerprint.0.cast_signed()
-}
-
-fn fingerprint(code: i64) -> Fingerprint {
-    Fingerprint(code.cast_unsigned())
-}
-
-/// A payload's columns `body` and `sealed_by`.
-pub(super) struct Stored {
-    body: Vec<u8>,
-    by: Option<i64>,
-}
+pub(super) use crate::store::seal::Stored;
+use crate::store::seal::{BYTES, ROWS, Walk, all_there};
+use crate::store::{Fingerprint, Keyring, Resealed, Sealing, StoreError};
 
 impl Stored {
-    /// Reads both by position, body first. None where there is no payload.
+    /// Reads `body` and `sealed_by` by position, body first. None where there is no payload.
     pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Self>> {
         let body: Option<Vec<u8>> = row.get(at)?;
         let by = row.get(at + 1)?;
         Ok(body.map(|body| Self { body, by }))
     }
-
-    pub(super) fn open(self, keys: &Keyring, event: EventId) -> Result<Bytes, SealError> {
-        let body = keys.open(event, self.by.map(fingerprint), self.body)?;
-        Ok(body.into())
-    }
-
-    /// For what other events are compared with: one that cannot be opened is as good as gone, and must not
-    /// stop them.
-    pub(super) fn open_or_gone(self, keys: &Keyring, event: EventId) -> Option<Bytes> {
-        let opened = self.open(keys, event);
-        opened
-            .inspect_err(|error| tracing::error!(%event, %error, "a payload is lost"))
-            .ok()
-    }
 }
 
 /// Refuses to begin without a key that may be needed, and notes by which key is sealed from now on.
 pub(super) fn adopt(conn: &mut Connection, keys: &Keyring) -> Result<(), StoreError> {
-    let needed = needed(conn)?;
-    let configured: Vec<Fingerprint> = keys.fingerprints().collect();
-    let missing = needed.iter().filter(|key| !configured.contains(key));
-    let missing: Vec<String> = missing.map(ToString::to_string).collect();
-    if !missing.is_empty() {
-        let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
-        let none = || "none".to_owned();
-        let all = Some(configured.join(", ")).filter(|all| !all.is_empty());
-        return Err(StoreError::KeyMissing {
-            missing: missing.join(", "),
-            configured: all.unwrap_or_else(none),
-        });
-    }
-    Ok(begin(conn, keys.current().map(code))?)
+    all_there(&needed(conn)?, keys)?;
+    Ok(begin(conn, keys.current().map(Fingerprint::code))?)
 }
 
 fn needed(conn: &Connection) -> Result<Vec<Fingerprint>, Fault> {
     let mut statement = conn.prepare("SELECT fingerprint FROM seal_key")?;
-    let found = statement.query_map([], |row| row.get(0).map(fingerprint))?;
+    let found = statement.query_map([], |row| row.get(0).map(Fingerprint::of_code))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
@@ -93,40 +49,22 @@ fn begin(conn: &mut Connection, current: Option<i64>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// How far it is.
-struct Walk {
-    current: Option<i64>,
-    place: i64,
-    until: i64,
-    done: bool,
-}
-
-impl Walk {
-    fn read(conn: &Connection) -> Result<Self, Fault> {
-        let mut statement =
-            conn.prepare_cached("SELECT sealed_by, place, until, done FROM sealing")?;
-        let walk = statement.query_row([], |row| {
-            Ok(Self {
-                current: row.get(0)?,
-                place: row.get(1)?,
-                until: row.get(2)?,
-                done: row.get(3)?,
-            })
-        })?;
-        Ok(walk)
-    }
-
-    fn is_at_the_end(&self) -> bool {
-        self.place >= self.until
-    }
+fn walk(conn: &Connection) -> Result<Walk, Fault> {
+    let mut statement = conn.prepare_cached("SELECT sealed_by, place, until, done FROM sealing")?;
+    let walk = statement.query_row([], |row| {
+        Ok(Walk {
+            current: row.get(0)?,
+            place: row.get(1)?,
+            until: row.get(2)?,
+            done: row.get(3)?,
+        })
+    })?;
+    Ok(walk)
 }
 
 /// How payloads are sealed now.
 pub(super) fn sealing(view: &View<'_>) -> Result<Option<Sealing>, Fault> {
-    let walk = Walk::read(&view.conn)?;
-    if walk.done && walk.current.is_none() {
-        return Ok(None);
-    }
+    let walk = walk(&view.conn)?;
     let left = if walk.is_at_the_end() {
         0
     } else {
@@ -135,11 +73,7 @@ pub(super) fn sealing(view: &View<'_>) -> Result<Option<Sealing>, Fault> {
             .prepare_cached(LEFT)?
             .query_row([walk.place, walk.until, most], |row| row.get::<_, u32>(0))?
     };
-    Ok(Some(Sealing {
-        key: walk.current.map(fingerprint),
-        resealing: !walk.done,
-        left: left.into(),
-    }))
+    Ok(walk.told(left.into()))
 }
 
 pub(super) const LEFT: &str = "SELECT count(*) FROM \
@@ -160,7 +94,7 @@ pub(super) const OLD: &str = "SELECT p.seq, e.id, \
 
 /// One step. `done` in the answer means that there was nothing to look at any more.
 pub(super) fn step(batch: &Batch<'_>) -> Result<Resealed, Fault> {
-    let mut walk = Walk::read(batch.conn)?;
+    let mut walk = walk(batch.conn)?;
     let mut resealed = Resealed::default();
     if walk.is_at_the_end() {
         resealed.done = true;
@@ -213,13 +147,11 @@ fn seal_again(
     let Some(plain) = kept.open_or_gone(keys, event) else {
         return Ok(false);
     };
-    let sealed = keys.seal(event, &plain);
-    let by = sealed.as_ref().map(|sealed| code(sealed.by));
-    let body = sealed.as_ref().map_or(&plain[..], |sealed| &sealed.body);
+    let (body, by) = keys.written(event, &plain);
     batch
         .conn
         .prepare_cached("UPDATE payload SET body = ?2, sealed_by = ?3 WHERE seq = ?1")?
-        .execute(params![seq, body, by])?;
+        .execute(params![seq, &*body, by])?;
     Ok(true)
 }
 

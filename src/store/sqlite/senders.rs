@@ -8,10 +8,8 @@ use super::fault::Fault;
 use super::readers::View;
 use super::rows;
 use crate::model::{Event, Name, Stage};
+use crate::store::senders::MOST;
 use crate::store::{Heard, Listen};
-
-/// As many interviews without a result are counted, and no more.
-const MOST: i64 = 10_000;
 
 /// Notes an event that is being accepted.
 pub(super) fn note(

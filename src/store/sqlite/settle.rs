@@ -7,10 +7,8 @@ use super::fan_out::superseded_by;
 use super::fault::Fault;
 use super::rows;
 use crate::model::{Attempt, Budget, DeliveryId, EXCERPT_BYTES, State};
+use crate::store::plan::ATTEMPTS_KEPT;
 use crate::store::{Outcome, Receipt, Settled, Settlement, StoreError};
-
-/// Attempts kept of one delivery: histories must not grow for as long as a destination is down.
-const ATTEMPTS_KEPT: i64 = 100;
 
 /// Records a settlement; the inner error says that it is void.
 pub(super) fn settle(
@@ -250,7 +248,7 @@ fn record(conn: &Connection, row: &Row, attempt: &Attempt) -> Result<(), Fault> 
             "SELECT coalesce(max(try), 0) FROM attempt WHERE event_seq = ?1 AND number = ?2",
         )?
         .query_row(params![row.seq, row.number], |found| found.get(0))?;
-    if last >= ATTEMPTS_KEPT {
+    if last >= i64::from(ATTEMPTS_KEPT) {
         forget_one(conn, row)?;
     }
     conn.prepare_cached(

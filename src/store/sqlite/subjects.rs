@@ -19,17 +19,8 @@ pub(super) struct Known {
 
 /// What the index on subjects holds: 64 bits that nobody can aim at without the store's key.
 pub(super) fn hash(key: &StoreKey, source: &str, subject: &str) -> i64 {
-    let digest = digest(key, source, subject);
+    let digest = key.digest(source, subject);
     i64::from_be_bytes(*digest.first_chunk().expect("it is longer"))
-}
-
-/// All of it: what is remembered of a subject that was erased.
-pub(super) fn digest(key: &StoreKey, source: &str, subject: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_keyed(key.as_bytes());
-    hasher.update(&(source.len() as u64).to_be_bytes());
-    hasher.update(source.as_bytes());
-    hasher.update(subject.as_bytes());
-    *hasher.finalize().as_bytes()
 }
 
 /// Whether a subject was erased.

@@ -7,13 +7,11 @@ use super::batch::Batch;
 use super::fault::Fault;
 use super::rows;
 use crate::model::{EventType, State, after};
+use crate::store::keep::GONE;
 use crate::store::{Sweep, Swept};
 
 /// Free pages given back to the file system in one step.
 const PAGES: usize = 256;
-
-/// What stands in place of a receiver's words once they are gone.
-const GONE: &str = "what was said is gone with the payload";
 
 /// One step.
 pub(super) fn sweep(batch: &mut Batch<'_>, sweep: &Sweep<'_>) -> Result<Swept, Fault> {
@@ -68,7 +66,7 @@ fn states(batch: &Batch<'_>, seq: i64) -> Result<Vec<State>, Fault> {
         .conn
         .prepare_cached("SELECT state FROM delivery WHERE event_seq = ?1")?;
     let codes = statement.query_map([seq], |row| row.get::<_, u8>(0))?;
-    codes.map(|code| rows::state(code?)).collect()
+    codes.map(|code| Ok(rows::state(code?)?)).collect()
 }
 
 /// A receiver's words may repeat what was in the payload: they go with it. Our own stay.

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use super::batch::Batch;
 use super::fault::Fault;
-use super::paging::Search;
 use super::{
     SqliteOptions, SqliteStore, deliveries, events, fan_out, kept, lanes, sealed, senders, settle,
     subjects, sweep, work,
@@ -19,6 +18,7 @@ use crate::clock::ManualClock;
 use crate::model::{
     Cause, Cursor, Event, EventType, FieldDigests, Limit, Mint, Refusal, State, Subject,
 };
+use crate::store::paging::Search;
 use crate::store::{
     AcceptOutcome, AcceptPlan, Act, DeliveryFilter, EventFilter, Fence, Keyring, NewDelivery,
     Outcome, Replay, Settlement, Since, Store as _, StoreError, What,

@@ -18,15 +18,12 @@ use super::held::Held;
 use super::migrate::Identity;
 use super::trust::Trust;
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{OnCommit, StoreError};
 
 /// Commands that may queue before callers wait for room.
 const QUEUE: usize = 1024;
 /// Commands that share one commit at most: bounds how long the first of them waits.
 const BATCH: usize = 512;
-
-/// Told after every commit: how long the commit took, and how many commands shared it.
-pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 
 /// The callers' end of the queue.
 pub(super) struct Writer {

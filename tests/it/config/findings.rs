@@ -274,17 +274,31 @@ fn an_admin_door_that_is_open_or_taken() {
 
 #[test]
 fn stores_that_there_are_not() {
-    assert_snapshot!(findings(&with("[store]\nurl = \"postgres://user:pw@db/relay\"")), @r#"
-    relay.toml:8: store.url: this version has no PostgreSQL store
-      hint: write "sqlite:data/relay.db"
+    let postgres = |url: &str| findings(&with(&format!("[store]\nurl = \"{url}\"")));
+    assert_eq!(postgres("postgres://user@db/relay"), "");
+    assert_snapshot!(postgres("postgres://user:pw@db/relay"), @r#"
+    relay.toml:8: warning: store.url: secret in plain text
+      hint: write { env = "NAME" } or { file = "/run/secrets/name" }
+    "#);
+    assert_snapshot!(postgres("postgres://user:pw@db/relay?sslmode=prefer"), @r"
+    relay.toml:8: store.url: its sslmode is none that is safe or plain
+      hint: write sslmode=verify-full, or sslmode=disable where nobody else is on the network; a certificate is always judged by authorities and name
+    ");
+    assert_snapshot!(postgres("postgres://user:pw@db/relay?schema=Relay"), @r"
+    relay.toml:8: store.url: schema is no name of small letters, digits and _
+      hint: write schema=relay
+    ");
+    assert_snapshot!(postgres("postgres://user:pw@db:x/relay"), @r#"
+    relay.toml:8: store.url: it is no URL of a PostgreSQL database: invalid value for option `port`
+      hint: write "postgres://user:password@host/database"
     "#);
     assert_snapshot!(findings(&with("[store]\nurl = \"data/relay.db\"")), @r#"
     relay.toml:8: store.url: this is no store that there is
-      hint: write "sqlite:data/relay.db"
+      hint: write "sqlite:data/relay.db", or "postgres://user:password@host/database"
     "#);
     assert_snapshot!(findings(&with("[store]\nurl = \"sqlite::memory:\"")), @r#"
     relay.toml:8: store.url: a store in memory forgets what it has acknowledged
-      hint: write "sqlite:data/relay.db"
+      hint: write "sqlite:data/relay.db", or "postgres://user:password@host/database"
     "#);
 }
 

@@ -345,7 +345,7 @@ impl Remains {
         let telemetry = app::telemetry(&ready).expect("a collector or none");
         let heard = telemetry.listen();
         let store = app::open_store(&ready.config.store, [7; 32], clock.clone(), &telemetry);
-        let store = FaultyStore::new(store.expect("a store"));
+        let store = FaultyStore::new(store.await.expect("a store"));
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let parts = Parts {
             clock: clock.clone(),

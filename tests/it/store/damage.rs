@@ -24,7 +24,7 @@ impl Taken {
     async fn with(count: i64) -> Self {
         let mut home = Home::sqlite();
         home.reopen().await;
-        let log = log_of(&home.options.path);
+        let log = log_of(&home.options.sqlite().path);
         let mut events = Vec::new();
         for n in 0..count {
             let mut plan = plan(&format!("s-{n}"), 1, n, &["crm", "ats"]);
@@ -42,11 +42,11 @@ impl Taken {
             TempDir::new()
         };
         let folder = folder.unwrap();
-        let mut options = home.options.clone();
+        let mut options = home.options.sqlite().clone();
         options.path = folder.path().join("relay.db");
         options.on_commit = None;
         let taken = Self {
-            file: std::fs::read(&home.options.path).unwrap(),
+            file: std::fs::read(&home.options.sqlite().path).unwrap(),
             log: std::fs::read(&log).unwrap(),
             options,
             events,
@@ -273,14 +273,14 @@ async fn a_second_relay_is_refused_by_whatever_path_it_comes() {
         std::os::unix::fs::symlink(to, &link).unwrap();
         link
     };
-    let folder = home.options.path.parent().unwrap();
+    let folder = home.options.sqlite().path.parent().unwrap();
     let paths = [
         link("folder", folder).join("relay.db"),
         folder.join("../data/./relay.db"),
-        link("file.db", &home.options.path),
+        link("file.db", &home.options.sqlite().path),
     ];
     for path in paths {
-        let mut options = home.options.clone();
+        let mut options = home.options.sqlite().clone();
         options.path = path.clone();
         let second = SqliteStore::open(&options);
         assert!(

@@ -74,11 +74,7 @@ store_test!(
             store.reopen().await;
         }
         store.accepted(of(&["id"], "s-9", 9, &[])).await;
-        let conn = rusqlite::Connection::open(&store.options.path).unwrap();
-        let count: i64 = conn
-            .query_row("SELECT count(*) FROM kept", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(count, 2);
+        assert_eq!(store.count_rows("kept").await, 2);
     }
 );
 

@@ -3,15 +3,21 @@
 
 mod accept;
 mod damage;
+mod database;
+mod erase;
 mod jobs;
 mod kept;
 mod lanes;
+mod large;
 mod lists;
+mod moving;
+mod opening;
 mod replay;
 mod sealed;
 mod senders;
 mod settle;
 mod sqlite;
+mod sweep;
 mod work;
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -25,12 +31,15 @@ use mojito_relay::model::{
     Attempt, Budget, Cause, DeliveryId, Event, EventId, EventType, FieldDigests, Mint, Refusal,
     Subject, Verdict,
 };
+use mojito_relay::store::postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 use mojito_relay::store::sqlite::{SqliteOptions, SqliteStore};
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Accepted, Act, Done, Fence, Head, Keyring, NewDelivery, Outcome,
-    Receipt, Replay, Settlement, Store, StoreError, Waiting, What,
+    AcceptOutcome, AcceptPlan, Accepted, Act, Done, Fence, Head, Keyring, NewDelivery, OnCommit,
+    Outcome, Receipt, Replay, Settlement, Store, StoreError, Waiting, What,
 };
 use tempfile::TempDir;
+
+use crate::postgres;
 
 /// Expands a rule of the contract to one test for each backend; `|mut store|` where it is reopened.
 macro_rules! store_test {
@@ -50,49 +59,107 @@ macro_rules! store_test {
                 $body
                 $store.leave().await;
             }
+
+            #[tokio::test]
+            async fn postgres() {
+                let $($binding)+ = Home::postgres().await;
+                $body
+                $store.leave().await;
+            }
         }
     };
 }
 pub(crate) use store_test;
 
-/// A store of its own in a temporary folder.
+/// A store of its own: in a temporary folder, or in a schema.
 pub(crate) struct Home {
-    pub(crate) options: SqliteOptions,
+    pub(crate) options: Options,
     /// How many commands each commit carried.
     pub(crate) commits: Arc<Mutex<Vec<usize>>>,
     store: Option<Arc<dyn Store>>,
     folder: TempDir,
 }
 
+/// Where and how a store is opened.
+#[derive(Clone)]
+pub(crate) enum Options {
+    Sqlite(SqliteOptions),
+    /// With the text of its URL.
+    Postgres(Box<PostgresOptions>, String),
+}
+
+impl Options {
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(options) => Arc::new(SqliteStore::open(options)?),
+            Self::Postgres(options, _) => Arc::new(PostgresStore::open(options).await?),
+        })
+    }
+
+    pub(crate) fn seals(&mut self) -> &mut Keyring {
+        match self {
+            Self::Sqlite(options) => &mut options.seals,
+            Self::Postgres(options, _) => &mut options.seals,
+        }
+    }
+
+    /// Those of a file.
+    pub(crate) fn sqlite(&self) -> &SqliteOptions {
+        match self {
+            Self::Sqlite(options) => options,
+            Self::Postgres(..) => panic!("it is in no file"),
+        }
+    }
+}
+
 impl Home {
     pub(crate) fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();
-        let commits = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&commits);
+        let (commits, on_commit) = counting();
         let options = SqliteOptions {
             path: folder.path().join("data/relay.db"),
             key: [7; 32],
             seals: Keyring::default(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
-            on_commit: Some(Arc::new(move |_, commands| {
-                log.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(commands);
-            })),
+            on_commit: Some(on_commit),
         };
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&options).unwrap());
         Self {
-            options,
+            options: Options::Sqlite(options),
             commits,
             store: Some(store),
             folder,
         }
     }
 
+    pub(crate) async fn postgres() -> Self {
+        Self::at(postgres::shared().url()).await
+    }
+
+    /// The store of this URL.
+    pub(crate) async fn at(url: String) -> Self {
+        let (commits, on_commit) = counting();
+        let options = PostgresOptions {
+            url: PostgresUrl::parse(&url).unwrap(),
+            key: [7; 32],
+            seals: Keyring::default(),
+            alone: false,
+            clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
+            on_commit: Some(on_commit),
+        };
+        let options = Options::Postgres(Box::new(options), url);
+        Self {
+            store: Some(options.open().await.unwrap()),
+            options,
+            commits,
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
     /// Closes the store and opens it again, as a restart does.
     pub(crate) async fn reopen(&mut self) {
         self.close().await;
-        self.store = Some(Arc::new(SqliteStore::open(&self.options).unwrap()));
+        self.store = Some(self.options.open().await.unwrap());
     }
 
     pub(crate) async fn close(&mut self) {
@@ -109,17 +176,10 @@ impl Home {
         if self.store.is_some() {
             self.close().await;
         }
-        let conn = rusqlite::Connection::open(&self.options.path).unwrap();
-        let check = |pragma: &str| -> Vec<String> {
-            let mut statement = conn.prepare(pragma).unwrap();
-            let rows = statement
-                .query_map([], |row| row.get::<_, String>(0))
-                .unwrap();
-            rows.map(Result::unwrap).collect()
-        };
-        assert_eq!(check("PRAGMA integrity_check"), ["ok"]);
-        assert_eq!(check("PRAGMA foreign_key_check"), [""; 0]);
-        drop(conn);
+        match &self.options {
+            Options::Sqlite(options) => sound_file(options),
+            Options::Postgres(_, url) => sound_schema(url).await,
+        }
         self.folder.close().unwrap();
     }
 
@@ -130,7 +190,23 @@ impl Home {
 
     /// The number that this process owns its lanes under.
     pub(crate) async fn fence(&self) -> Fence {
-        self.lease(&["crm".into()]).await.unwrap()[0].fence
+        let lanes = ["crm", "ats", "slack", "hiring", "old", "new"].map(Into::into);
+        self.lease(&lanes).await.unwrap()[0].fence
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count_rows(&self, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        match &self.options {
+            Options::Sqlite(options) => {
+                let conn = rusqlite::Connection::open(&options.path).unwrap();
+                conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+            }
+            Options::Postgres(_, url) => {
+                let client = postgres::connect(url).await;
+                client.query_one(&sql, &[]).await.unwrap().get(0)
+            }
+        }
     }
 
     /// Settles a delivery at `T + millis`, with an attempt.
@@ -205,6 +281,64 @@ impl Home {
             .unwrap()
             .expect("the event is there");
         detail.deliveries[usize::from(id.number)].clone()
+    }
+}
+
+/// Notes how many commands each commit carries.
+fn counting() -> (Arc<Mutex<Vec<usize>>>, OnCommit) {
+    let commits = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&commits);
+    let on_commit = move |_, commands| {
+        log.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(commands);
+    };
+    (commits, Arc::new(on_commit))
+}
+
+fn sound_file(options: &SqliteOptions) {
+    let conn = rusqlite::Connection::open(&options.path).unwrap();
+    let check = |pragma: &str| -> Vec<String> {
+        let mut statement = conn.prepare(pragma).unwrap();
+        let rows = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(check("PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(check("PRAGMA foreign_key_check"), [""; 0]);
+}
+
+/// There are no foreign keys, so whatever belongs to something that is gone is looked for; and counts are compared.
+async fn sound_schema(url: &str) {
+    let client = postgres::connect(url).await;
+    for (what, sql) in [
+        ("payload", "SELECT count(*) FROM payload WHERE seq NOT IN (SELECT seq FROM event)"),
+        ("delivery", "SELECT count(*) FROM delivery WHERE event_seq NOT IN (SELECT seq FROM event)"),
+        (
+            "attempt",
+            "SELECT count(*) FROM attempt WHERE (event_seq, number) NOT IN (SELECT event_seq, number FROM delivery)",
+        ),
+        ("event", "SELECT count(*) FROM event WHERE subject IS NOT NULL AND subject NOT IN (SELECT id FROM subject)"),
+        ("latest", "SELECT count(*) FROM subject WHERE latest_seq NOT IN (SELECT seq FROM event)"),
+        ("receipt", "SELECT count(*) FROM receipt WHERE subject NOT IN (SELECT id FROM subject)"),
+        ("awaited", "SELECT count(*) FROM awaited WHERE subject NOT IN (SELECT id FROM subject)"),
+        ("unconfirmed", "SELECT count(*) FROM unconfirmed WHERE subject NOT IN (SELECT id FROM subject)"),
+        ("candidate", "SELECT count(*) FROM candidate WHERE subject NOT IN (SELECT id FROM subject)"),
+        (
+            "tally",
+            "SELECT count(*) FROM (SELECT state, destination, sum(count) AS n FROM tally GROUP BY 1, 2) AS t
+             FULL JOIN (SELECT state, destination, count(*) AS n FROM delivery GROUP BY 1, 2) AS d
+                 ON d.state = t.state AND d.destination = t.destination
+             WHERE coalesce(t.n, 0) <> coalesce(d.n, 0)",
+        ),
+        (
+            "owned lanes",
+            "SELECT count(*) FROM lane WHERE owner IS NOT NULL AND lease_until > clock_timestamp()",
+        ),
+    ] {
+        let found: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+        assert_eq!(found, 0, "{what}");
     }
 }
 

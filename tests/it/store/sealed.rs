@@ -34,7 +34,7 @@ async fn sealed_by(keys: &[u8]) -> Home {
 
 impl Home {
     async fn restart(&mut self, seals: Keyring) {
-        self.options.seals = seals;
+        *self.options.seals() = seals;
         self.reopen().await;
     }
 
@@ -52,7 +52,7 @@ impl Home {
 
     /// Files of the store that hold `text`.
     fn files_with(&self, text: &str) -> Vec<String> {
-        let folder = self.options.path.parent().unwrap();
+        let folder = self.options.sqlite().path.parent().unwrap();
         let mut found = Vec::new();
         for file in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let bytes = std::fs::read(file.path()).unwrap();
@@ -66,22 +66,47 @@ impl Home {
     }
 
     /// By which keys payloads are sealed, oldest first.
-    fn keys_in_rows(&self) -> Vec<Option<Fingerprint>> {
-        let conn = Connection::open(&self.options.path).unwrap();
-        let mut rows = conn
-            .prepare("SELECT sealed_by FROM payload ORDER BY seq")
-            .unwrap();
-        let rows = rows.query_map([], |row| row.get::<_, Option<i64>>(0));
-        let codes = rows.unwrap().map(Result::unwrap);
-        codes
-            .map(|code| code.map(|code| Fingerprint(code.cast_unsigned())))
-            .collect()
+    async fn keys_in_rows(&self) -> Vec<Option<Fingerprint>> {
+        let sql = "SELECT sealed_by FROM payload ORDER BY seq";
+        let codes: Vec<Option<i64>> = match &self.options {
+            Options::Sqlite(options) => {
+                let conn = Connection::open(&options.path).unwrap();
+                let mut rows = conn.prepare(sql).unwrap();
+                let rows = rows.query_map([], |row| row.get(0)).unwrap();
+                rows.map(Result::unwrap).collect()
+            }
+            Options::Postgres(_, url) => {
+                let rows = postgres::connect(url).await.query(sql, &[]).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        };
+        let print = |code: i64| Fingerprint(code.cast_unsigned());
+        codes.into_iter().map(|code| code.map(print)).collect()
+    }
+
+    /// Changes the store's tables behind its back.
+    async fn meddle(&self, sqlite: &str, postgres: &str) {
+        match &self.options {
+            Options::Sqlite(options) => {
+                let conn = Connection::open(&options.path).unwrap();
+                conn.execute_batch(sqlite).unwrap();
+            }
+            Options::Postgres(_, url) => {
+                let client = postgres::connect(url).await;
+                client.batch_execute(postgres).await.unwrap();
+            }
+        }
     }
 
     async fn refused(&mut self, seals: Keyring) -> StoreError {
         self.close().await;
-        self.options.seals = seals;
-        SqliteStore::open(&self.options).expect_err("a key is missing")
+        self.still_refused(seals).await
+    }
+
+    async fn still_refused(&mut self, seals: Keyring) -> StoreError {
+        *self.options.seals() = seals;
+        let opened = self.options.open().await;
+        opened.map(drop).expect_err("a key is missing")
     }
 }
 
@@ -143,7 +168,7 @@ async fn without_keys_payloads_are_kept_as_they_came() {
     assert_eq!(home.files_with(MARK), ["relay.db-wal"]);
     home.reopen().await;
     assert_eq!(home.files_with(MARK), ["relay.db"]);
-    assert_eq!(home.keys_in_rows(), [None]);
+    assert_eq!(home.keys_in_rows().await, [None]);
     assert_eq!(home.sealing().await.unwrap(), None);
     home.leave().await;
 }
@@ -174,148 +199,148 @@ async fn turning_it_on_seals_what_is_there_and_leaves_nothing_of_it_in_the_files
         Some(state(Some(1), false, 0))
     );
     assert_eq!(home.files_with(MARK), [""; 0]);
-    assert_eq!(home.keys_in_rows(), vec![Some(print_of(1)); 250]);
+    assert_eq!(home.keys_in_rows().await, vec![Some(print_of(1)); 250]);
     home.leave().await;
 }
 
-#[tokio::test]
-async fn a_rotation_goes_on_after_a_restart_and_then_the_old_key_can_go() {
-    let mut home = sealed_by(&[1]).await;
-    assert_eq!(home.resealed().await, (0, 0));
-    let mut wanted = Vec::new();
-    for n in 0..150 {
-        let plan = marked(&format!("s-{n}"), 1, n);
+store_test!(
+    a_rotation_goes_on_after_a_restart_and_then_the_old_key_can_go,
+    |mut store| async {
+        store.restart(ring(&[1])).await;
+        assert_eq!(store.resealed().await, (0, 0));
+        let mut wanted = Vec::new();
+        for n in 0..150 {
+            let plan = marked(&format!("s-{n}"), 1, n);
+            wanted.push((plan.event.id, plan.payload.clone()));
+            store.accepted(plan).await;
+        }
+        store.restart(ring(&[2, 1])).await;
+        let plan = marked("new", 1, 500);
         wanted.push((plan.event.id, plan.payload.clone()));
-        home.accepted(plan).await;
-    }
-    home.restart(ring(&[2, 1])).await;
-    let plan = marked("new", 1, 500);
-    wanted.push((plan.event.id, plan.payload.clone()));
-    home.accepted(plan).await;
-    assert_eq!(home.reseal().await.unwrap().payloads, 100);
-    home.reopen().await;
-    assert_eq!(
-        home.sealing().await.unwrap(),
-        Some(state(Some(2), true, 50))
-    );
-    assert_eq!(home.resealed().await, (50, 0));
-    home.restart(ring(&[2])).await;
-    assert_eq!(
-        home.sealing().await.unwrap(),
-        Some(state(Some(2), false, 0))
-    );
-    assert_eq!(home.keys_in_rows(), vec![Some(print_of(2)); 151]);
-    for (id, payload) in wanted {
-        let detail = home.event(id).await.unwrap().unwrap();
-        assert_eq!(detail.payload, Some(payload));
-    }
-    home.leave().await;
-}
-
-#[tokio::test]
-async fn a_rotation_that_is_taken_back_half_way_needs_both_keys_until_the_end() {
-    let mut home = sealed_by(&[1]).await;
-    for n in 0..150 {
-        home.accepted(marked(&format!("s-{n}"), 1, n)).await;
-    }
-    home.restart(ring(&[2, 1])).await;
-    home.reseal().await.unwrap();
-    home.restart(ring(&[1, 2])).await;
-    assert_eq!(
-        home.sealing().await.unwrap(),
-        Some(state(Some(1), true, 150))
-    );
-    assert_eq!(
-        home.resealed().await,
-        (100, 0),
-        "the others are as they should be"
-    );
-    home.restart(ring(&[1])).await;
-    assert_eq!(home.keys_in_rows(), vec![Some(print_of(1)); 150]);
-    home.leave().await;
-}
-
-#[tokio::test]
-async fn a_start_without_a_key_that_may_be_needed_is_refused_by_name() {
-    let mut home = sealed_by(&[1]).await;
-    home.accepted(marked("s-1", 1, 0)).await;
-    let error = home.refused(ring(&[2])).await.to_string();
-    let (old, new) = (print_of(1).to_string(), print_of(2).to_string());
-    assert!(
-        error.contains(&format!("(fingerprint {old}; configured: {new})")),
-        "{error}"
-    );
-    assert!(error.contains("store.encrypt.keys"), "{error}");
-    home.options.seals = Keyring::default();
-    let error = SqliteStore::open(&home.options).expect_err("no key at all");
-    assert!(error.to_string().contains("configured: none"), "{error}");
-    // Nothing was changed by it.
-    home.options.seals = ring(&[1]);
-    let store = SqliteStore::open(&home.options).unwrap();
-    assert_eq!(
-        store.sealing().await.unwrap(),
-        Some(state(Some(1), true, 0))
-    );
-    store.close().await.unwrap();
-    home.leave().await;
-}
-
-#[tokio::test]
-async fn turning_it_off_takes_the_keys_until_everything_is_plain() {
-    let mut home = sealed_by(&[1]).await;
-    home.accepted(marked("s-1", 1, 0)).await;
-    home.restart(opening(&[1])).await;
-    home.accepted(marked("s-2", 1, 5)).await;
-    assert_eq!(home.keys_in_rows(), [Some(print_of(1)), None]);
-    assert_eq!(home.sealing().await.unwrap(), Some(state(None, true, 1)));
-    assert_eq!(home.resealed().await, (1, 0));
-    home.restart(Keyring::default()).await;
-    assert_eq!(home.keys_in_rows(), [None, None]);
-    assert_eq!(home.sealing().await.unwrap(), None);
-    home.leave().await;
-}
-
-#[tokio::test]
-async fn payloads_that_were_exchanged_are_lost_and_stop_nothing_else() {
-    let mut home = sealed_by(&[1]).await;
-    let one = home.accepted(marked("s-1", 1, 0)).await.placed[0].id;
-    let other = home.accepted(marked("s-2", 1, 5)).await.placed[0].id;
-    let sound = home.accepted(marked("s-3", 1, 6)).await.placed[0].id;
-    let conn = Connection::open(&home.options.path).unwrap();
-    conn.execute_batch(
-        "CREATE TEMP TABLE kept AS SELECT * FROM payload;
-         UPDATE payload SET body = (SELECT body FROM kept WHERE kept.seq = 3 - payload.seq) WHERE seq < 3",
-    )
-    .unwrap();
-    drop(conn);
-    for id in [one, other] {
-        let work = home.work(id, Since::LastSent).await;
-        let Err(StoreError::Payload(reason)) = work else {
-            panic!("{work:?}");
-        };
-        assert!(reason.contains("damaged"), "{reason}");
-        let detail = home.event(id.event).await.unwrap().unwrap();
+        store.accepted(plan).await;
+        assert_eq!(store.reseal().await.unwrap().payloads, 100);
+        store.reopen().await;
         assert_eq!(
-            (detail.payload, detail.lost),
-            (None, Some(SealError::Damaged))
+            store.sealing().await.unwrap(),
+            Some(state(Some(2), true, 50))
         );
+        assert_eq!(store.resealed().await, (50, 0));
+        store.restart(ring(&[2])).await;
+        assert_eq!(
+            store.sealing().await.unwrap(),
+            Some(state(Some(2), false, 0))
+        );
+        assert_eq!(store.keys_in_rows().await, vec![Some(print_of(2)); 151]);
+        for (id, payload) in wanted {
+            let detail = store.event(id).await.unwrap().unwrap();
+            assert_eq!(detail.payload, Some(payload));
+        }
     }
-    assert!(home.work(sound, Since::LastSent).await.unwrap().is_some());
-    let head = stale(home.accept(marked("s-1", 1, 9)).await);
-    assert_eq!(head.payload, None, "as good as gone to the next revision");
-    let next = home.accepted(marked("s-1", 2, 10)).await.placed[0].id;
-    let work = home
-        .work(next, Since::PreviousRevision)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(work.previous, None);
-    home.restart(ring(&[2, 1])).await;
-    assert_eq!(
-        home.resealed().await,
-        (2, 2),
-        "and a rotation comes to its end"
-    );
-    assert_eq!(home.state(one).await, State::Waiting);
-    home.leave().await;
-}
+);
+
+store_test!(
+    a_rotation_that_is_taken_back_half_way_needs_both_keys_until_the_end,
+    |mut store| async {
+        store.restart(ring(&[1])).await;
+        for n in 0..150 {
+            store.accepted(marked(&format!("s-{n}"), 1, n)).await;
+        }
+        store.restart(ring(&[2, 1])).await;
+        store.reseal().await.unwrap();
+        store.restart(ring(&[1, 2])).await;
+        assert_eq!(
+            store.sealing().await.unwrap(),
+            Some(state(Some(1), true, 150))
+        );
+        assert_eq!(
+            store.resealed().await,
+            (100, 0),
+            "the others are as they should be"
+        );
+        store.restart(ring(&[1])).await;
+        assert_eq!(store.keys_in_rows().await, vec![Some(print_of(1)); 150]);
+    }
+);
+
+store_test!(
+    a_start_without_a_key_that_may_be_needed_is_refused_by_name,
+    |mut store| async {
+        store.restart(ring(&[1])).await;
+        store.accepted(marked("s-1", 1, 0)).await;
+        let error = store.refused(ring(&[2])).await.to_string();
+        let (old, new) = (print_of(1).to_string(), print_of(2).to_string());
+        assert!(
+            error.contains(&format!("(fingerprint {old}; configured: {new})")),
+            "{error}"
+        );
+        assert!(error.contains("store.encrypt.keys"), "{error}");
+        let error = store.still_refused(Keyring::default()).await;
+        assert!(error.to_string().contains("configured: none"), "{error}");
+        // Nothing was changed by it.
+        *store.options.seals() = ring(&[1]);
+        let again = store.options.open().await.unwrap();
+        assert_eq!(
+            again.sealing().await.unwrap(),
+            Some(state(Some(1), true, 0))
+        );
+        again.close().await.unwrap();
+    }
+);
+
+store_test!(
+    turning_it_off_takes_the_keys_until_everything_is_plain,
+    |mut store| async {
+        store.restart(ring(&[1])).await;
+        store.accepted(marked("s-1", 1, 0)).await;
+        store.restart(opening(&[1])).await;
+        store.accepted(marked("s-2", 1, 5)).await;
+        assert_eq!(store.keys_in_rows().await, [Some(print_of(1)), None]);
+        assert_eq!(store.sealing().await.unwrap(), Some(state(None, true, 1)));
+        assert_eq!(store.resealed().await, (1, 0));
+        store.restart(Keyring::default()).await;
+        assert_eq!(store.keys_in_rows().await, [None, None]);
+        assert_eq!(store.sealing().await.unwrap(), None);
+    }
+);
+
+store_test!(
+    payloads_that_were_exchanged_are_lost_and_stop_nothing_else,
+    |mut store| async {
+        store.restart(ring(&[1])).await;
+        let one = store.accepted(marked("s-1", 1, 0)).await.placed[0].id;
+        let other = store.accepted(marked("s-2", 1, 5)).await.placed[0].id;
+        let sound = store.accepted(marked("s-3", 1, 6)).await.placed[0].id;
+        let kept = "CREATE TEMP TABLE before AS SELECT * FROM payload;
+         UPDATE payload SET body = (SELECT body FROM before WHERE before.seq = 3 - payload.seq) WHERE seq < 3";
+        store.meddle(kept, kept).await;
+        for id in [one, other] {
+            let work = store.work(id, Since::LastSent).await;
+            let Err(StoreError::Payload(reason)) = work else {
+                panic!("{work:?}");
+            };
+            assert!(reason.contains("damaged"), "{reason}");
+            let detail = store.event(id.event).await.unwrap().unwrap();
+            assert_eq!(
+                (detail.payload, detail.lost),
+                (None, Some(SealError::Damaged))
+            );
+        }
+        assert!(store.work(sound, Since::LastSent).await.unwrap().is_some());
+        let head = stale(store.accept(marked("s-1", 1, 9)).await);
+        assert_eq!(head.payload, None, "as good as gone to the next revision");
+        let next = store.accepted(marked("s-1", 2, 10)).await.placed[0].id;
+        let work = store
+            .work(next, Since::PreviousRevision)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(work.previous, None);
+        store.restart(ring(&[2, 1])).await;
+        assert_eq!(
+            store.resealed().await,
+            (2, 2),
+            "and a rotation comes to its end"
+        );
+        assert_eq!(store.state(one).await, State::Waiting);
+    }
+);

@@ -108,7 +108,7 @@ async fn a_caller_that_goes_away_does_not_take_its_write_along() {
 #[tokio::test]
 async fn a_second_relay_on_the_same_file_is_refused_until_the_first_lets_go() {
     let mut home = Home::sqlite();
-    let second = SqliteStore::open(&home.options);
+    let second = SqliteStore::open(home.options.sqlite());
     assert!(matches!(second, Err(StoreError::InUse(_))));
     home.reopen().await;
     home.leave().await;
@@ -128,10 +128,10 @@ async fn a_store_that_is_closed_says_so_and_one_that_is_dropped_keeps_everything
     store.close().await.unwrap();
     drop(store);
 
-    let store = SqliteStore::open(&home.options).unwrap();
+    let store = SqliteStore::open(home.options.sqlite()).unwrap();
     accepted(store.accept(plan("s-1", 2, 1, &["crm"])).await);
     drop(store);
-    let store = SqliteStore::open(&home.options).unwrap();
+    let store = SqliteStore::open(home.options.sqlite()).unwrap();
     assert_eq!(store.waiting(), 2);
     drop(store);
     home.leave().await;
@@ -141,7 +141,7 @@ async fn a_store_that_is_closed_says_so_and_one_that_is_dropped_keeps_everything
 async fn the_log_is_written_back_when_the_store_is_closed() {
     let mut home = Home::sqlite();
     home.accepted(plan("s-1", 1, 0, &["crm"])).await;
-    let log = home.options.path.with_extension("db-wal");
+    let log = home.options.sqlite().path.with_extension("db-wal");
     assert!(log.metadata().unwrap().len() > 0);
     home.close().await;
     assert!(!log.exists() || log.metadata().unwrap().len() == 0);
@@ -152,10 +152,10 @@ async fn the_log_is_written_back_when_the_store_is_closed() {
 async fn a_newer_schema_is_refused_with_both_numbers() {
     let mut home = Home::sqlite();
     home.close().await;
-    let conn = Connection::open(&home.options.path).unwrap();
+    let conn = Connection::open(&home.options.sqlite().path).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
-    let opened = SqliteStore::open(&home.options);
+    let opened = SqliteStore::open(home.options.sqlite());
     assert!(matches!(
         opened,
         Err(StoreError::Newer {
@@ -245,7 +245,7 @@ async fn the_files_are_their_owners_alone() {
     let home = Home::sqlite();
     home.accepted(plan("s-1", 1, 0, &["crm"])).await;
     for name in ["relay.db", "relay.db-wal", "relay.db.lock"] {
-        let path = home.options.path.with_file_name(name);
+        let path = home.options.sqlite().path.with_file_name(name);
         assert_eq!(
             path.metadata().unwrap().permissions().mode() & 0o077,
             0,
@@ -263,7 +263,11 @@ async fn the_file_shrinks_when_payloads_go() {
         plan.payload = Bytes::from(vec![b'x'; 20_000]);
         home.accepted(plan).await;
     }
-    let size = |home: &Home| std::fs::metadata(&home.options.path).unwrap().len();
+    let size = |home: &Home| {
+        std::fs::metadata(&home.options.sqlite().path)
+            .unwrap()
+            .len()
+    };
     home.reopen().await;
     let before = size(&home);
     let day = Duration::from_hours(24);
@@ -305,7 +309,7 @@ async fn refused(home: &Home, millis: i64) -> String {
 async fn nothing_is_taken_into_a_file_that_was_moved_until_it_is_back() {
     let home = Home::sqlite();
     home.accepted(plan("s-1", 1, 1, &["crm"])).await;
-    let path = &home.options.path;
+    let path = &home.options.sqlite().path;
     let beside = |suffix: &str| path.with_file_name(format!("relay.db{suffix}"));
     let aside = path.with_file_name("aside");
     for file in [beside(""), beside("-wal")] {
@@ -329,7 +333,7 @@ async fn nothing_is_taken_into_a_file_that_was_cut() {
     home.reopen().await;
     let file = std::fs::OpenOptions::new()
         .write(true)
-        .open(&home.options.path);
+        .open(&home.options.sqlite().path);
     for length in [40_000, 0] {
         file.as_ref().unwrap().set_len(length).unwrap();
         let words = refused(&home, 2).await;
@@ -341,9 +345,9 @@ async fn nothing_is_taken_into_a_file_that_was_cut() {
 #[tokio::test]
 async fn a_second_relay_is_refused_also_by_another_name_of_the_file() {
     let home = Home::sqlite();
-    let mut options = home.options.clone();
+    let mut options = home.options.sqlite().clone();
     options.path = options.path.with_file_name("another.db");
-    std::fs::hard_link(&home.options.path, &options.path).unwrap();
+    std::fs::hard_link(&home.options.sqlite().path, &options.path).unwrap();
     let second = SqliteStore::open(&options).err();
     assert!(matches!(second, Some(StoreError::InUse(_))), "{second:?}");
     home.leave().await;
@@ -354,10 +358,10 @@ async fn a_log_whose_file_is_gone_or_empty_is_refused_and_left_alone() {
     let home = Home::sqlite();
     home.accepted(plan("s-1", 1, 1, &["crm"])).await;
     let copied = TempDir::new().unwrap();
-    let mut options = home.options.clone();
+    let mut options = home.options.sqlite().clone();
     for suffix in ["-wal", ".lock"] {
         let name = format!("relay.db{suffix}");
-        let from = home.options.path.with_file_name(&name);
+        let from = home.options.sqlite().path.with_file_name(&name);
         std::fs::copy(from, copied.path().join(name)).unwrap();
     }
     options.path = copied.path().join("relay.db");

@@ -1,0 +1,86 @@
+//! Which store: the only place where the one in a file and the one in a database are told apart.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::online::Look;
+use crate::clock::Clock;
+use crate::config::{StoreSettings, StoreUrl};
+use crate::store::postgres::{self, PostgresOptions, PostgresStore, PostgresUrl};
+use crate::store::sqlite::{self, Place, SqliteOptions, SqliteStore};
+use crate::store::{OnCommit, Store, StoreError};
+use crate::telemetry::Telemetry;
+
+/// Opens the store that `settings` name; its commits are measured.
+pub async fn open_store(
+    settings: &StoreSettings,
+    key: [u8; 32],
+    clock: Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let watched = telemetry.clone();
+    let on_commit = move |took: Duration, batch: usize| watched.metrics.committed(took, batch);
+    let on_commit: Option<OnCommit> = Some(Arc::new(on_commit));
+    let seals = settings.encrypt.clone();
+    Ok(match &settings.url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(&SqliteOptions {
+            path: path.clone(),
+            key,
+            seals,
+            clock,
+            on_commit,
+        })?),
+        StoreUrl::Postgres(url) => {
+            let options = PostgresOptions {
+                url: PostgresUrl::clone(url),
+                key,
+                seals,
+                alone: true,
+                clock,
+                on_commit,
+            };
+            Arc::new(PostgresStore::open(&options).await?)
+        }
+    })
+}
+
+/// Copies a store to a new file, beside the relay that has it open; answers the copy's size in bytes.
+pub fn back_up(url: &StoreUrl, to: &Path) -> Result<u64, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::backup(path, to),
+        StoreUrl::Postgres(_) => Err(StoreError::Unavailable(format!(
+            "{url} is backed up by PostgreSQL's own means, such as pg_dump or its archive of the log"
+        ))),
+    }
+}
+
+/// Looks at the place of a store.
+pub(super) async fn look_at(url: &StoreUrl) -> Look {
+    let found = match url {
+        StoreUrl::Sqlite(path) => sqlite::look(path).map(fit),
+        StoreUrl::Postgres(url) => postgres::look(url).await.map_err(|error| error.to_string()),
+    };
+    let what = match url {
+        StoreUrl::Sqlite(path) => format!("store {}", path.display()),
+        StoreUrl::Postgres(url) => format!("store {url}"),
+    };
+    Look {
+        what,
+        destinations: Vec::new(),
+        ok: found.is_ok(),
+        words: found.unwrap_or_else(|wrong| wrong),
+    }
+}
+
+fn fit(place: Place) -> String {
+    let what = if place.exists {
+        "can be written"
+    } else {
+        "can be made"
+    };
+    match place.free {
+        Some(free) => format!("{what}; {} free", bytesize::ByteSize(free)),
+        None => what.to_owned(),
+    }
+}
