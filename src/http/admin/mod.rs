@@ -37,8 +37,9 @@ use crate::store::{Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
 use crate::upkeep::{Eraser, Jobs, Mover, Senders};
 
-/// For so long after an event was not taken the relay is not ready, unless another one was taken since.
-const LATELY: Duration = Duration::from_secs(10);
+/// For so long after an event was not taken the relay is not ready, unless another one was taken since: as long as its
+/// sender was asked to wait.
+const LATELY: Duration = TRY_AGAIN;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
 const MAX_BODY: u64 = 64 * 1024;
