@@ -43,7 +43,7 @@ use jiff::Timestamp;
 
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
 
-/// Told after every commit: how long the commit took, and how many commands shared it.
+/// Told after every commit: how long it took (in a database the whole transaction did), and how many commands shared it.
 pub type OnCommit = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 
 /// The key of a store's digests: made when the store is made, never shown.

@@ -30,6 +30,7 @@ mod writer;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Object;
@@ -145,6 +146,7 @@ impl PostgresStore {
         let writer = Writer::start(Setup {
             pools: Arc::clone(&pools),
             slot: identity.slot,
+            patience: options.url.statement_timeout + Duration::from_secs(5),
             waiting: Arc::clone(&waiting),
             clock: Arc::clone(&options.clock),
             on_commit: options.on_commit.clone(),

@@ -148,6 +148,10 @@ impl Pools {
         if let Some(id) = self.known_name(name) {
             return Ok(Some(id));
         }
+        // No text in the database holds one, and it would not be asked for it.
+        if name.contains('\0') {
+            return Ok(None);
+        }
         let view = self.view().await?;
         let sql = "SELECT id FROM name WHERE text = $1";
         let found = view.rows(sql, &[&name]).await?;

@@ -76,6 +76,10 @@ impl PostgresUrl {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(2 * CONNECT_TIMEOUT);
         }
+        // The driver's own two hours would be as good as never.
+        if config.get_keepalives_idle() > 2 * CONNECT_TIMEOUT {
+            config.keepalives_idle(2 * CONNECT_TIMEOUT);
+        }
         let tls = own.tls(&config)?;
         config.ssl_mode(match tls {
             Some(_) => SslMode::Require,
@@ -123,10 +127,11 @@ impl Own {
             }
             "statement_timeout" => {
                 let timeout = humantime::parse_duration(&value).ok();
-                let sound = |timeout: &Duration| *timeout >= Duration::from_secs(1);
+                // A lease that is waited for takes half of it.
+                let sound = |timeout: &Duration| *timeout >= Duration::from_secs(10);
                 let timeout = timeout.filter(sound).ok_or_else(|| {
                     bad(
-                        "statement_timeout is no time of a second or more",
+                        "statement_timeout is no time of ten seconds or more",
                         "write statement_timeout=30s",
                     )
                 })?;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::future::{MaybeDone, maybe_done};
@@ -51,6 +52,8 @@ pub(super) struct Writer {
 pub(super) struct Setup {
     pub(super) pools: Arc<Pools>,
     pub(super) slot: i32,
+    /// How long a transaction may take.
+    pub(super) patience: Duration,
     pub(super) waiting: Arc<AtomicU64>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) on_commit: Option<OnCommit>,
@@ -157,8 +160,10 @@ impl Task {
         }
         let flush = client.prepare_cached(FLUSH).await?;
         let started = self.0.clock.monotonic();
-        let outcome = at_once(&client, (calls, &statements), (&flush, self.0.slot)).await;
-        let (rows, waiting) = match outcome {
+        let done = at_once(&client, (calls, &statements), (&flush, self.0.slot));
+        // The database ends what takes too long; one that says nothing at all is left.
+        let outcome = tokio::time::timeout(self.0.patience, done).await;
+        let (rows, waiting) = match outcome.unwrap_or(Err(Fault::Slow)) {
             Ok(done) => done,
             Err(fault) => {
                 // Nobody knows in which state it is.

@@ -12,6 +12,7 @@ fi
 cd "$folder"
 control() { $as pg_ctl -D "$folder/data" -w -t 300 -l "$folder/log" "$@" </dev/null >>"$folder/control" 2>&1; }
 trap 'control -m immediate stop || true; rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
 # Nothing of it has to outlive the tests: no sync reaches the disk.
 $as initdb -D "$folder/data" -U relay -A trust -E UTF8 --locale=C -N --no-instructions </dev/null >"$folder/control" 2>&1
 $as tee -a "$folder/data/postgresql.conf" >/dev/null <<END

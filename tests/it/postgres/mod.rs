@@ -1,12 +1,14 @@
 //! One `PostgreSQL` for this test binary, started when it is first asked for. Every store has a schema of its own in it.
 
 mod cluster;
+mod proxy;
 
 use std::sync::LazyLock;
 
 use mojito_relay::store::postgres::PostgresUrl;
 
 pub use cluster::Cluster;
+pub use proxy::Proxy;
 
 /// The one that tests share, and that none may stop.
 pub fn shared() -> &'static Cluster {

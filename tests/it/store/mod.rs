@@ -12,6 +12,7 @@ mod lanes;
 mod large;
 mod lists;
 mod moving;
+mod opening;
 mod replay;
 mod sealed;
 mod senders;
