@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 
 use crate::model::{DeliveryId, Name};
-use crate::store::{Waiting, Work};
+use crate::store::{Told, Waiting, Work};
+
+/// Superseded deliveries that are gathered for lanes elsewhere before the lanes are told to read anew instead.
+const SUPERSEDED: usize = 1_000;
 
 /// Rings at the lanes.
 #[derive(Clone)]
@@ -15,6 +18,7 @@ pub struct Doorbell {
     rings: mpsc::Sender<Ring>,
     missed: Arc<Missed>,
     nobody: Arc<Notify>,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// Hears what was rung.
@@ -22,6 +26,7 @@ pub struct Listener {
     rings: mpsc::Receiver<Ring>,
     missed: Arc<Missed>,
     nobody: Arc<Notify>,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// News for a lane.
@@ -44,6 +49,22 @@ pub enum Ring {
     Changed { destination: Name },
     /// The store failed in a write, and nobody knows whether it was done: whatever is known is to be read anew.
     Unsure,
+    /// Another relay says so.
+    Afar(Told),
+}
+
+/// Rings for lanes that another relay has.
+#[derive(Default)]
+struct Elsewhere {
+    gathered: Mutex<Gathered>,
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct Gathered {
+    /// With whether one of them was more than to look.
+    lanes: BTreeMap<Name, bool>,
+    superseded: Vec<(Name, DeliveryId)>,
 }
 
 #[derive(Default)]
@@ -57,6 +78,8 @@ struct Missed {
 struct Unheard {
     /// With whether one of them was [`Ring::Changed`].
     lanes: BTreeMap<Name, bool>,
+    /// The same of what another relay said.
+    afar: BTreeMap<Name, bool>,
     unsure: bool,
 }
 
@@ -64,16 +87,19 @@ struct Unheard {
 pub fn doorbell(capacity: usize) -> (Doorbell, Listener) {
     let (send, receive) = mpsc::channel(capacity);
     let (missed, nobody) = (Arc::new(Missed::default()), Arc::new(Notify::new()));
+    let elsewhere = Arc::new(Elsewhere::default());
     (
         Doorbell {
             rings: send,
             missed: missed.clone(),
             nobody: nobody.clone(),
+            elsewhere: elsewhere.clone(),
         },
         Listener {
             rings: receive,
             missed,
             nobody,
+            elsewhere,
         },
     )
 }
@@ -86,8 +112,21 @@ impl Ring {
             | Self::Superseded { destination, .. }
             | Self::Look { destination }
             | Self::Changed { destination } => Some(destination),
-            Self::Unsure => None,
+            Self::Afar(
+                Told::Look(destination)
+                | Told::Changed(destination)
+                | Told::Superseded(destination, _),
+            ) => Some(destination),
+            Self::Unsure | Self::Afar(Told::Leases | Told::Job) => None,
         }
+    }
+
+    /// It says more than to look.
+    fn changes(&self) -> bool {
+        matches!(
+            self,
+            Self::Changed { .. } | Self::Unsure | Self::Afar(Told::Changed(_))
+        )
     }
 }
 
@@ -100,19 +139,80 @@ impl Doorbell {
         let (mpsc::error::TrySendError::Full(ring) | mpsc::error::TrySendError::Closed(ring)) =
             unheard;
         let mut unheard = self.missed.unheard();
-        match ring.destination() {
-            Some(destination) => {
-                let changed = matches!(ring, Ring::Changed { .. });
-                *unheard.lanes.entry(destination.clone()).or_default() |= changed;
+        let (destination, changes) = (ring.destination().cloned(), ring.changes());
+        match (destination, ring) {
+            (Some(destination), Ring::Afar(_)) => {
+                *unheard.afar.entry(destination).or_default() |= changes;
             }
-            None => unheard.unsure = true,
+            (Some(destination), _) => *unheard.lanes.entry(destination).or_default() |= changes,
+            (None, _) => unheard.unsure = true,
         }
         self.missed.bell.notify_one();
+    }
+
+    /// Waits until something was rung for a lane that another relay has.
+    pub async fn elsewhere(&self) {
+        self.elsewhere.bell.notified().await;
+    }
+
+    /// What was rung for lanes that other relays have, since this was asked last.
+    pub fn gathered(&self) -> Vec<Told> {
+        let gathered = std::mem::take(&mut *self.elsewhere.gathered());
+        let superseded = gathered.superseded.into_iter();
+        let superseded = superseded
+            .filter(|(name, _)| gathered.lanes.get(name) != Some(&true))
+            .map(|(name, delivery)| Told::Superseded(name, delivery));
+        let mut all: Vec<Told> = superseded.collect();
+        all.extend(gathered.lanes.into_iter().map(told));
+        all
+    }
+
+    /// What could not be told is to be told later.
+    pub fn gather_again(&self, news: Vec<Told>) {
+        for told in news {
+            self.elsewhere.add(&Ring::Afar(told));
+        }
     }
 
     /// Waits until something waits for a destination that no lane serves, or nobody knows for which.
     pub async fn unserved(&self) {
         self.nobody.notified().await;
+    }
+}
+
+fn told((name, changed): (Name, bool)) -> Told {
+    if changed {
+        Told::Changed(name)
+    } else {
+        Told::Look(name)
+    }
+}
+
+impl Elsewhere {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered
+            .lock()
+            .expect("nobody panics while holding them")
+    }
+
+    fn add(&self, ring: &Ring) {
+        let Some(destination) = ring.destination().cloned() else {
+            return;
+        };
+        let mut gathered = self.gathered();
+        match ring {
+            Ring::Superseded { delivery, .. } | Ring::Afar(Told::Superseded(_, delivery))
+                if gathered.superseded.len() < SUPERSEDED =>
+            {
+                gathered.superseded.push((destination, *delivery));
+            }
+            Ring::Superseded { .. } | Ring::Afar(Told::Superseded(..)) => {
+                gathered.lanes.insert(destination, true);
+            }
+            ring => *gathered.lanes.entry(destination).or_default() |= ring.changes(),
+        }
+        drop(gathered);
+        self.bell.notify_one();
     }
 }
 
@@ -132,7 +232,8 @@ impl Unheard {
                 Ring::Look { destination }
             }
         });
-        lanes.chain(self.unsure.then_some(Ring::Unsure))
+        let afar = self.afar.into_iter().map(|one| Ring::Afar(told(one)));
+        lanes.chain(afar).chain(self.unsure.then_some(Ring::Unsure))
     }
 }
 
@@ -147,6 +248,13 @@ impl Listener {
                 heard.extend(unheard.rings());
                 true
             }
+        }
+    }
+
+    /// A ring is for a lane that another relay has. What another relay said is not said again.
+    pub fn is_elsewhere(&self, ring: &Ring) {
+        if !matches!(ring, Ring::Afar(_)) {
+            self.elsewhere.add(ring);
         }
     }
 
@@ -208,6 +316,56 @@ mod tests {
                 .all(has),
             "{heard:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_for_another_relay_is_gathered_and_what_one_said_is_not_said_again() {
+        let (bell, listener) = doorbell(1);
+        let id = crate::model::EventId::from_bytes([1; 16]).delivery(0);
+        let superseded = |name: &str| Ring::Superseded {
+            destination: name.into(),
+            delivery: id,
+        };
+        let changed = Ring::Changed {
+            destination: "a".into(),
+        };
+        for ring in [
+            look("a"),
+            look("b"),
+            changed,
+            superseded("a"),
+            superseded("b"),
+        ] {
+            listener.is_elsewhere(&ring);
+        }
+        listener.is_elsewhere(&Ring::Afar(Told::Look("c".into())));
+        bell.elsewhere().await;
+        let all = [
+            Told::Superseded("b".into(), id),
+            Told::Changed("a".into()),
+            Told::Look("b".into()),
+        ];
+        let news = bell.gathered();
+        assert_eq!(news, all);
+        assert_eq!(bell.gathered(), []);
+        bell.gather_again(news);
+        assert_eq!(bell.gathered(), all);
+        let many = || (0..=SUPERSEDED).map(|_| superseded("b"));
+        many().for_each(|ring| listener.is_elsewhere(&ring));
+        assert_eq!(bell.gathered(), [Told::Changed("b".into())]);
+    }
+
+    #[tokio::test]
+    async fn what_another_relay_said_stays_that_where_there_was_no_room() {
+        let (bell, mut listener) = doorbell(1);
+        bell.ring(look("z"));
+        bell.ring(Ring::Afar(Told::Look("a".into())));
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            assert!(listener.hear(&mut heard, 10).await);
+        }
+        let afar = |ring: &Ring| matches!(ring, Ring::Afar(Told::Look(_)));
+        assert!(heard.iter().any(afar), "{heard:?}");
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::dispatch::{Dispatcher, Handle};
+use crate::dispatch::{Crier, Dispatcher, Handle, Holder};
 use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
@@ -205,7 +205,9 @@ impl Relay {
             senders,
             Told::to(config.alerts.clone()),
         );
-        let wires = Wires::new((bell, lanes, tasks.clone()), certificates, in_force, upkept);
+        let mut wires = Wires::new((bell, lanes, tasks.clone()), certificates, in_force, upkept);
+        let stop = Stops::default();
+        let replicas = wires.replicas(&parts, stop.lanes.clone());
         let waiting = (fork(), config.store.max_waiting);
         let intake = wires::intake(&parts, &wires.bell, &tasks, waiting);
         let intake = Arc::new(Intake::new(intake, compiled.rules));
@@ -225,7 +227,7 @@ impl Relay {
             tasks,
             attempts,
             draining: wires.draining.clone(),
-            stop: Stops::default(),
+            stop,
             telemetry: parts.telemetry.clone(),
             store: parts.store.clone(),
             clock: parts.clock.clone(),
@@ -237,6 +239,7 @@ impl Relay {
         // The lanes are there before the doors open.
         let opening = relay.lanes.reconfigure(compiled.lanes, compiled.routes);
         opening.await.map_err(|_| StoreError::Closed)?;
+        relay.join(replicas).await;
         relay.keep_up(&parts, &wires, (alerts, renamed));
         relay.open_doors(&config, parts, wires);
         if config.watch {
@@ -246,6 +249,16 @@ impl Relay {
         metrics.set_waiting_limit(config.store.max_waiting);
         metrics.reloaded(relay.clock.now(), true);
         Ok(relay)
+    }
+
+    /// Takes this relay's share of the lanes, where others may share its store.
+    async fn join(&mut self, replicas: Option<(Holder, Crier)>) {
+        if let Some((mut holder, crier)) = replicas {
+            holder.begin().await;
+            // Until the lanes have ended, which need what they hold until then.
+            self.spawn("replicas", holder.run(self.stop.admin.drain.clone()));
+            self.spawn("news of replicas", crier.run(self.stop.lanes.clone()));
+        }
     }
 
     fn watch(&mut self) {

@@ -36,13 +36,20 @@ pub async fn open_store(
                 url: PostgresUrl::clone(url),
                 key,
                 seals,
-                alone: true,
+                name: own_name(),
                 clock,
                 on_commit,
             };
             Arc::new(PostgresStore::open(&options).await?)
         }
     })
+}
+
+/// What this relay is called among those that share a store.
+fn own_name() -> String {
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy();
+    format!("{machine}/{}", std::process::id())
 }
 
 /// Copies a store to a new file, beside the relay that has it open; answers the copy's size in bytes.

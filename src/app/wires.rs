@@ -8,20 +8,21 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rand::Rng;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bridges::{LanesOf, Past, RulesOf};
 use super::watch::Look;
 use super::{Compiled, Parts, Reloader, reload};
 use crate::config::{Config, Inputs};
-use crate::dispatch::{Bench, Handle, Tokens};
+use crate::dispatch::{Bench, Crier, Handle, Holder, Holding, Tokens};
 use crate::doorbell::Doorbell;
 use crate::http::Certificates;
 use crate::http::admin::{Admin, Guesses, InForce, Streams};
 use crate::intake::{Intake, Parts as IntakeParts};
 use crate::model::{Mint, Name};
 use crate::store::Keep;
-use crate::upkeep::{Alerts, Eraser, Jobs, Mover, Renamed, Senders, Told, Upkeep, Watch};
+use crate::upkeep::{Alerts, Duty, Eraser, Jobs, Mover, Renamed, Senders, Told, Upkeep, Watch};
 
 /// What the rooms above the lanes are tied together with.
 pub(super) struct Wires {
@@ -35,6 +36,9 @@ pub(super) struct Wires {
     pub(super) senders: Arc<Senders>,
     told: Arc<Told>,
     tasks: TaskTracker,
+    /// A job was begun.
+    begun: Arc<Notify>,
+    duty: Duty,
 }
 
 impl Wires {
@@ -55,6 +59,8 @@ impl Wires {
             senders: Arc::new(senders),
             told: Arc::new(told),
             tasks,
+            begun: Arc::default(),
+            duty: Duty::alone(),
         }
     }
 
@@ -118,7 +124,44 @@ impl Wires {
             mover: self.mover(parts),
             renamed: self.renamed.clone(),
             senders: self.senders.clone(),
+            duty: self.duty.clone(),
         }
+    }
+
+    fn lanes_of(&self, parts: &Parts) -> Arc<LanesOf> {
+        Arc::new(LanesOf {
+            lanes: self.lanes.clone(),
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+        })
+    }
+
+    /// What keeps this relay's lanes, where others may share its store.
+    pub(super) fn replicas(
+        &mut self,
+        parts: &Parts,
+        leaving: CancellationToken,
+    ) -> Option<(Holder, Crier)> {
+        parts.store.commons()?;
+        let hears = Arc::default();
+        let (holder, on_duty) = Holder::new(Holding {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            lanes: self.lanes.clone(),
+            hears: Arc::clone(&hears),
+            tasks: self.tasks.clone(),
+            leaving,
+        });
+        self.duty = Duty::told(on_duty);
+        let crier = Crier {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            doorbell: self.bell.clone(),
+            lanes: self.lanes.clone(),
+            jobs: self.begun.clone(),
+            hears,
+        };
+        Some((holder, crier))
     }
 
     /// What works on operators' jobs; at so many waiting deliveries it leaves the room to senders.
@@ -128,10 +171,11 @@ impl Wires {
             clock: parts.clock.clone(),
             telemetry: parts.telemetry.clone(),
             doorbell: self.bell.clone(),
-            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            lanes: self.lanes_of(parts),
             rulebook: Arc::new(RulesOf(intake)),
             room: max_waiting / 5 * 4,
-            begun: Notify::default(),
+            begun: self.begun.clone(),
+            duty: self.duty.clone(),
         })
     }
 
@@ -146,7 +190,7 @@ impl Wires {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             doorbell: self.bell.clone(),
-            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            lanes: self.lanes_of(parts),
             direct: Arc::new(Past {
                 intake,
                 store: parts.store.clone(),
@@ -166,7 +210,7 @@ impl Wires {
         Mover {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
-            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            lanes: self.lanes_of(parts),
             doorbell: self.bell.clone(),
         }
     }
@@ -175,7 +219,7 @@ impl Wires {
         Eraser {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
-            lanes: Arc::new(LanesOf(self.lanes.clone())),
+            lanes: self.lanes_of(parts),
             tasks: self.tasks.clone(),
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Attempt {
     /// Each route's own template values, by the route's name.
     pub(super) routes: Arc<super::RouteValues>,
     pub(super) fence: Fence,
+    /// When the lane may be another relay's, by the clock that never goes back.
+    pub(super) until: Option<Duration>,
     pub(super) entry: Entry,
     pub(super) probe: bool,
     /// When the lane let it go: what rates are reckoned by.
@@ -84,6 +86,8 @@ impl Attempt {
                 tracing::warn!(delivery = %self.id(), %error, "delivery could not be read from the store");
                 (None, true)
             }
+            // The relay was paused on the way: now it may be another's to send.
+            Ok(Some(_)) if self.is_late() => (None, true),
             Ok(Some(work)) => (self.carry_out(&work).await, false),
         };
         let (outcome, attempted) = recorded.unzip();
@@ -103,6 +107,11 @@ impl Attempt {
 
     fn id(&self) -> DeliveryId {
         self.entry.waiting.id
+    }
+
+    fn is_late(&self) -> bool {
+        let now = self.bench.clock.monotonic();
+        self.until.is_some_and(|until| now >= until)
     }
 
     async fn load(&mut self) -> Result<Option<Box<Work>>, StoreError> {

@@ -37,6 +37,7 @@ impl Dispatcher {
                     lanes,
                     sending: self.sending.clone(),
                     retiring: retiring.map(|(name, _)| name.clone()).collect(),
+                    elsewhere: self.elsewhere(),
                 });
             }
             Command::Pause {
@@ -44,20 +45,19 @@ impl Dispatcher {
                 paused,
                 done,
             } => {
-                let change = self
-                    .lanes
-                    .get_mut(&destination)
-                    .map(|lane| lane.pause(now, paused));
-                if let Some(change) = change {
-                    self.keep(&destination);
-                    self.announce(&destination);
-                    if change == Change::Freed {
-                        self.release(&destination);
-                    }
-                }
-                let _nobody_waits = done.send(change.is_some());
+                let _nobody_waits = done.send(self.pause(&destination, paused));
             }
-            Command::Forget { condemned, done } => self.forget(condemned, done),
+            Command::Forget {
+                condemned,
+                all,
+                done,
+            } => self.forget(condemned, all, done),
+            Command::Have(tell) => {
+                let _nobody_waits = tell.send(self.have());
+            }
+            Command::Hold(order, tell) => {
+                let _nobody_waits = tell.send(self.hold(order));
+            }
             Command::Reconfigure {
                 specs,
                 routes,
@@ -69,8 +69,40 @@ impl Dispatcher {
         }
     }
 
-    fn forget(&mut self, condemned: Condemned, done: oneshot::Sender<()>) {
+    /// True where there is such a lane here.
+    pub(super) fn pause(&mut self, destination: &Name, paused: bool) -> bool {
+        let now = self.bench.clock.now();
+        let lane = self.lanes.get_mut(destination);
+        let Some(lane) = lane.filter(|lane| !lane.is_parting()) else {
+            return false;
+        };
+        let change = lane.pause(now, paused);
+        self.keep(destination);
+        self.announce(destination);
+        if change == Change::Freed {
+            self.release(destination);
+        }
+        true
+    }
+
+    /// Destinations whose lane is not here.
+    fn elsewhere(&self) -> Vec<Name> {
+        let served = |name: &Name| {
+            let lane = self.lanes.get(name);
+            lane.is_some_and(|lane| !lane.is_retired())
+        };
+        let names = self.specs.keys().filter(|name| !served(name));
+        names.cloned().collect()
+    }
+
+    fn forget(&mut self, condemned: Condemned, all: bool, done: oneshot::Sender<()>) {
         let mut under_way = HashSet::new();
+        if all {
+            under_way.clone_from(&self.sending);
+            for lane in self.lanes.values_mut() {
+                lane.window.reread();
+            }
+        }
         for (destination, delivery) in condemned.deliveries {
             if let Some(lane) = self.lanes.get_mut(&destination) {
                 lane.window.forget(delivery);
@@ -112,6 +144,9 @@ impl Dispatcher {
         self.routes = routes;
         let clients = specs.iter().filter_map(|spec| spec.destination.oauth2());
         self.bench.tokens.keep(clients);
+        let all = specs.iter().cloned();
+        let all = all.map(|spec| (spec.destination.name().clone(), spec));
+        self.specs = all.collect();
         let names: HashSet<&Name> = specs.iter().map(|spec| spec.destination.name()).collect();
         for (_, lane) in self
             .lanes
@@ -139,7 +174,12 @@ impl Dispatcher {
                 self.release(&name);
             }
         }
-        self.open(new).await;
+        if self.shared {
+            // Who has which lane is not decided here.
+            self.nudge.notify_one();
+        } else {
+            self.open(new).await;
+        }
     }
 
     /// Takes new lanes, as soon as the store gives them.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::holding::{Have, Order};
 use super::{LaneSpec, RouteValues};
 use crate::model::{DeliveryId, LaneState, Name};
 use crate::store::Condemned;
@@ -34,12 +35,16 @@ pub struct Snapshot {
     pub sending: HashSet<DeliveryId>,
     /// Lanes that are gone from the configuration and have something under way still.
     pub retiring: Vec<Name>,
+    /// Destinations whose lane another relay has, or none at the moment.
+    pub elsewhere: Vec<Name>,
 }
 
 /// Speaks to the loop.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    /// There is something to do about who has which lane.
+    pub(super) nudge: Arc<Notify>,
 }
 
 /// The loop is not running any more.
@@ -56,8 +61,12 @@ pub(super) enum Command {
     },
     Forget {
         condemned: Condemned,
+        /// Whatever is under way is waited for, and whatever is known is read anew.
+        all: bool,
         done: oneshot::Sender<()>,
     },
+    Have(oneshot::Sender<Have>),
+    Hold(Order, oneshot::Sender<Have>),
     Reconfigure {
         specs: Vec<LaneSpec>,
         routes: Arc<RouteValues>,
@@ -90,10 +99,37 @@ impl Handle {
     /// Starts none of these any more, quotes nothing that was said of them, and returns once none of them
     /// is under way.
     pub async fn forget(&self, condemned: Condemned) -> Result<(), Stopped> {
+        self.forgotten(condemned, false).await
+    }
+
+    /// The same where another relay condemned them: what it knew of may not be all that is under way here.
+    pub(super) async fn clear(&self, condemned: Condemned) -> Result<(), Stopped> {
+        self.forgotten(condemned, true).await
+    }
+
+    async fn forgotten(&self, condemned: Condemned, all: bool) -> Result<(), Stopped> {
         let (done, answer) = oneshot::channel();
-        let command = Command::Forget { condemned, done };
+        let command = Command::Forget {
+            condemned,
+            all,
+            done,
+        };
         self.commands.send(command).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
+    }
+
+    pub(super) async fn have(&self) -> Result<Have, Stopped> {
+        let (tell, told) = oneshot::channel();
+        let command = Command::Have(tell);
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        told.await.map_err(|_| Stopped)
+    }
+
+    pub(super) async fn hold(&self, order: Order) -> Result<Have, Stopped> {
+        let (tell, told) = oneshot::channel();
+        let command = Command::Hold(order, tell);
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        told.await.map_err(|_| Stopped)
     }
 
     /// Puts other lanes in force; those that changed are freed, those that are gone finish what is under way.

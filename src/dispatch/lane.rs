@@ -27,6 +27,13 @@ pub(super) struct Lane {
     paused: bool,
     /// No longer in relay.toml: it starts nothing more.
     retired: bool,
+    /// Until when it is this relay's, by the clock that never goes back; None for ever.
+    until: Option<Duration>,
+    /// It is to be another relay's, and starts nothing more.
+    parting: bool,
+    /// It may be another relay's already.
+    lost: bool,
+    clock: Arc<dyn Clock>,
     standing: Standing,
     /// Subjects (or deliveries without one) that were probes in the present trouble.
     probed: HashSet<u64>,
@@ -78,11 +85,15 @@ impl Lane {
         let since = still.then_some(record.since);
         breaker.restore(record.state, record.reason, record.since);
         Self {
-            gate: Gate::new(&spec.settings, clock),
+            gate: Gate::new(&spec.settings, clock.clone()),
             window: Window::new(),
             breaker,
             paused: record.paused,
             retired: false,
+            until: None,
+            parting: false,
+            lost: false,
+            clock,
             standing: Standing {
                 total: record.stood_still,
                 since,
@@ -101,7 +112,7 @@ impl Lane {
     /// What to do now. Ask again after each answer, until it is `Wait`.
     pub(super) fn next(&mut self, now: Timestamp) -> Step {
         self.note_standing(now);
-        if self.retired {
+        if self.is_retired() || self.is_over() {
             return Step::Wait { until: None };
         }
         if let Some(limit) = self.window.wants(now) {
@@ -353,8 +364,46 @@ impl Lane {
         self.gate.under_way() == 0
     }
 
+    /// It starts nothing more: because it is gone from relay.toml, or is to be another relay's.
     pub(super) fn is_retired(&self) -> bool {
-        self.retired
+        self.retired || self.parting
+    }
+
+    pub(super) fn is_parting(&self) -> bool {
+        self.parting
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    pub(super) fn until(&self) -> Option<Duration> {
+        self.until
+    }
+
+    /// It is this relay's until then.
+    pub(super) fn renew(&mut self, until: Duration) {
+        if self.is_over() {
+            self.window.look();
+        }
+        self.until = Some(until);
+    }
+
+    /// To be given back once nothing is under way.
+    pub(super) fn part(&mut self) {
+        self.parting = true;
+    }
+
+    /// It is not this relay's any more; true where that is news.
+    pub(super) fn lose(&mut self) -> bool {
+        self.parting = true;
+        !std::mem::replace(&mut self.lost, true)
+    }
+
+    /// Its time is over, and nobody knows whose it is.
+    fn is_over(&self) -> bool {
+        self.until
+            .is_some_and(|until| self.clock.monotonic() >= until)
     }
 
     /// What must outlive a restart.

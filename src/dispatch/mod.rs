@@ -4,16 +4,22 @@
 mod attempt;
 mod breaker;
 mod command;
+mod crier;
 mod gate;
 mod handle;
+mod holder;
+mod holding;
 mod lane;
+mod ownership;
 mod request;
 mod settings;
 mod tokens;
 mod window;
 
 pub use attempt::Bench;
+pub use crier::Crier;
 pub use handle::{Handle, LaneView, Snapshot, Stopped};
+pub use holder::{Holder, Holding};
 pub use request::{Terms, request};
 pub use settings::{BreakerPolicy, LaneSettings};
 pub use tokens::Tokens;
@@ -25,14 +31,14 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::destination::{self, Destination};
 use crate::doorbell::{Listener, Ring};
 use crate::model::{DeliveryId, Name, plus};
-use crate::store::{Due, LaneRecord, Since, StoreError, Work};
+use crate::store::{Due, LaneRecord, Since, StoreError, Told, Work};
 use attempt::{Attempt, Report, STORE_PAUSE};
 use breaker::Change;
 use command::Farewell;
@@ -72,6 +78,11 @@ pub struct Dispatcher {
     bench: Arc<Bench>,
     routes: Arc<RouteValues>,
     lanes: BTreeMap<Name, Lane>,
+    /// Every lane that is configured, whoever has it.
+    specs: BTreeMap<Name, LaneSpec>,
+    /// Lanes come and go, because other relays may have them.
+    shared: bool,
+    nudge: Arc<Notify>,
     sending: HashSet<DeliveryId>,
     /// Erased: a ring that was on its way when they were is not listened to.
     forgotten: HashSet<DeliveryId>,
@@ -94,13 +105,16 @@ impl Dispatcher {
         tasks: TaskTracker,
     ) -> (Self, Handle) {
         let (commands, commands_in) = mpsc::channel(64);
-        let bench = Arc::new(bench);
+        let (bench, nudge) = (Arc::new(bench), Arc::new(Notify::new()));
         let (records, records_in) = mpsc::unbounded_channel();
         tasks.spawn(keep_records(bench.clone(), records_in));
         let dispatcher = Self {
+            shared: bench.store.commons().is_some(),
             bench,
             routes: Arc::default(),
             lanes: BTreeMap::new(),
+            specs: BTreeMap::new(),
+            nudge: nudge.clone(),
             sending: HashSet::new(),
             forgotten: HashSet::new(),
             farewells: Vec::new(),
@@ -112,7 +126,7 @@ impl Dispatcher {
             news: mpsc::channel(64),
             records,
         };
-        (dispatcher, Handle { commands })
+        (dispatcher, Handle { commands, nudge })
     }
 
     /// Runs until `stop`; from then on nothing is started, and it ends when nothing is under way. What
@@ -201,6 +215,7 @@ impl Dispatcher {
                             destination: lane.spec.destination.clone(),
                             routes: self.routes.clone(),
                             fence: lane.fence,
+                            until: lane.until(),
                             entry,
                             probe,
                             at: now,
@@ -216,22 +231,47 @@ impl Dispatcher {
 
     fn ring(&mut self, ring: Ring) {
         let Some(destination) = ring.destination() else {
-            for lane in self.lanes.values_mut() {
-                lane.window.reread();
-            }
-            return self.listener.is_for_nobody();
+            return self.unsure();
         };
         let lane = self.lanes.get_mut(destination);
         let Some(lane) = lane.filter(|lane| !lane.is_retired()) else {
-            return self.listener.is_for_nobody();
+            if self.shared {
+                self.listener.is_elsewhere(&ring);
+            }
+            if !self.specs.contains_key(destination) {
+                self.listener.is_for_nobody();
+            }
+            return;
         };
         match ring {
             Ring::Offer { waiting, .. } if self.forgotten.contains(&waiting.id) => {}
             Ring::Offer { waiting, work, .. } => lane.window.offer(waiting, work),
-            Ring::Superseded { delivery, .. } => lane.window.forget(delivery),
-            Ring::Look { .. } => lane.window.look(),
-            Ring::Changed { .. } | Ring::Unsure => lane.window.reread(),
+            Ring::Superseded { delivery, .. } | Ring::Afar(Told::Superseded(_, delivery)) => {
+                lane.window.forget(delivery);
+            }
+            Ring::Look { .. } | Ring::Afar(Told::Look(_) | Told::Leases | Told::Job) => {
+                lane.window.look();
+            }
+            Ring::Changed { .. } | Ring::Unsure | Ring::Afar(Told::Changed(_)) => {
+                lane.window.reread();
+            }
         }
+    }
+
+    /// Nobody knows what was written: whatever is known is read anew, wherever it is.
+    fn unsure(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.window.reread();
+        }
+        if self.shared {
+            let elsewhere = self.specs.keys();
+            let elsewhere = elsewhere.filter(|name| !self.lanes.contains_key(*name));
+            for destination in elsewhere {
+                let destination = destination.clone();
+                self.listener.is_elsewhere(&Ring::Changed { destination });
+            }
+        }
+        self.listener.is_for_nobody();
     }
 
     fn report(&mut self, report: Report) {
@@ -272,6 +312,7 @@ impl Dispatcher {
                 }
                 if lane.is_retired() && lane.is_idle() {
                     self.lanes.remove(&destination);
+                    self.nudge.notify_one();
                 }
             }
         }
@@ -331,7 +372,8 @@ impl Dispatcher {
     }
 
     fn keep(&self, destination: &Name) {
-        if let Some(lane) = self.lanes.get(destination) {
+        let lane = self.lanes.get(destination);
+        if let Some(lane) = lane.filter(|lane| !lane.is_lost()) {
             let _keeper_is_gone = self.records.send(lane.record(self.bench.clock.now()));
         }
     }

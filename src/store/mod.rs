@@ -2,6 +2,7 @@
 //! a store never decides, it only answers whether the plan that it was given still fits.
 
 mod codes;
+mod commons;
 mod erase;
 mod job;
 mod keep;
@@ -14,6 +15,9 @@ mod seal;
 mod senders;
 pub mod sqlite;
 
+pub use commons::{
+    Commons, Held, HeldLane, LEASE, Owned, Presence, Replica, Roll, Seen, Told, UPKEEP,
+};
 pub use erase::{Condemned, Erasure, SentTo, WORDS_ERASED, Whose};
 pub use job::{
     Act, Acted, Acts, Done, Job, NOT_KEPT, Planned, Progress, REFUSALS_KEPT, Refused, Replay, Task,
@@ -52,6 +56,9 @@ pub trait Store: Send + Sync {
     /// The key that this store's digests are made with.
     fn key(&self) -> &StoreKey;
 
+    /// What relays that share it ask; None where this one has it alone.
+    fn commons(&self) -> Option<&dyn Commons>;
+
     /// Deliveries in state waiting, over all destinations. Answered from memory.
     fn waiting(&self) -> u64;
 
@@ -69,7 +76,8 @@ pub trait Store: Send + Sync {
     /// Takes that mark away; true for the one caller that found it.
     async fn take_unconfirmed(&self, event: EventId) -> Result<bool, StoreError>;
 
-    /// Takes the lanes of these destinations, as far as this relay may have them.
+    /// Takes the lanes of these destinations, as far as this relay may have them. What a relay left that was killed just now
+    /// is waited for.
     async fn lease(&self, destinations: &[Name]) -> Result<Vec<Lease>, StoreError>;
 
     /// Keeps how a lane stands, so that it outlives a restart.

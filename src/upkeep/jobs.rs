@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Lanes;
+use super::{Duty, Lanes};
 use crate::clock::Clock;
 use crate::doorbell::{Doorbell, Ring};
 use crate::model::{Cursor, DeliveryId, EventId, JobState, Limit, Name, Refusal, State, plus};
 use crate::store::{
     Act, Acted, Acts, DeliveryFilter, Done, EventDetail, EventFilter, Job, NewDelivery, Planned,
-    Replay, Store, StoreError, Task, Turn, What,
+    Replay, Store, StoreError, Task, Told, Turn, What,
 };
 use crate::telemetry::Telemetry;
 
@@ -51,7 +51,8 @@ pub struct Jobs {
     pub rulebook: Arc<dyn Rulebook>,
     /// Waiting deliveries above which a job adds no more: senders come first.
     pub room: u64,
-    pub begun: Notify,
+    pub begun: Arc<Notify>,
+    pub duty: Duty,
 }
 
 impl Jobs {
@@ -75,18 +76,30 @@ impl Jobs {
             .begin_job(task, dry_run, self.clock.now())
             .await?;
         self.begun.notify_one();
+        if let Some(commons) = self.store.commons() {
+            // Where nobody hears it, it is found by looking.
+            let _found_later = commons.cry(vec![Told::Job]).await;
+        }
         Ok(job)
     }
 
     /// Works on jobs until `stop`, a part at a time: those that count go first, because somebody waits for
     /// them, then the oldest that has room.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut duty = self.duty.clone();
         loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = duty.ours() => {}
+            }
             let outcome = self.work().await;
             let pause = async {
                 match outcome {
                     Ok(Next::Part) => return,
-                    Ok(Next::Nothing) => return self.begun.notified().await,
+                    Ok(Next::Nothing) if !duty.is_shared() => return self.begun.notified().await,
+                    // Another relay may have begun one.
+                    Ok(Next::Nothing) => {}
                     Ok(Next::NoRoom) => {}
                     Err(error) => tracing::warn!(%error, "jobs wait for the store"),
                 }

@@ -2,6 +2,7 @@
 //! senders, payloads under another key, erasure and operators' jobs on request.
 
 mod alerts;
+mod duty;
 mod erasure;
 mod jobs;
 mod moving;
@@ -10,6 +11,7 @@ mod retention;
 mod senders;
 
 pub use alerts::{Alerts, Direct, Told};
+pub use duty::Duty;
 pub use erasure::{Eraser, Lanes};
 pub use jobs::{Asked, Jobs, Rulebook};
 pub use moving::Mover;
@@ -33,6 +35,8 @@ const STEP: Duration = Duration::from_millis(200);
 const ROUND: Duration = Duration::from_mins(10);
 /// Before a step that failed is tried again: somebody may be reading the store at length.
 const RETRY: Duration = Duration::from_secs(15);
+/// Before another relay is asked again for what it has still.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at the senders.
 const LOOK: Duration = Duration::from_mins(1);
 
@@ -46,6 +50,7 @@ pub struct Upkeep {
     pub mover: Mover,
     pub renamed: Arc<Renamed>,
     pub senders: Arc<Senders>,
+    pub duty: Duty,
 }
 
 /// Destinations with another name before: (old, new). Changing them wakes upkeep.
@@ -64,9 +69,22 @@ impl Renamed {
 }
 
 impl Upkeep {
-    /// Works until `stop`. A fault of the store ends a round, and the next begins in its time.
+    /// Works until `stop`, whenever it is this relay's to do.
     pub async fn run(self, stop: CancellationToken) {
-        self.finish_erasures(&stop).await;
+        let mut duty = self.duty.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = duty.ours() => {}
+            }
+            self.work(&stop).await;
+        }
+    }
+
+    /// Works until `stop`, or until another relay does. A fault of the store ends a round, and the next begins in its time.
+    async fn work(&self, stop: &CancellationToken) {
+        let mut duty = self.duty.clone();
+        self.finish_erasures(stop).await;
         let mut retention = retention::Retention::default();
         let mut moved = HashSet::new();
         let mut known = senders::Known::new();
@@ -75,7 +93,7 @@ impl Upkeep {
         let mut resealing = resealing::Resealing::default();
         let mut reseal_at = Some(step_at);
         loop {
-            self.move_renamed(&mut moved).await;
+            let moving = !self.move_renamed(&mut moved).await && duty.is_shared();
             if self.clock.monotonic() >= step_at {
                 let pause = self.step(&mut retention).await;
                 step_at = self.clock.monotonic() + pause;
@@ -91,9 +109,12 @@ impl Upkeep {
             let next = step_at.min(look_at);
             let next = reseal_at.map_or(next, |at| at.min(next));
             let left = next.saturating_sub(self.clock.monotonic());
+            // Another relay has not let go yet of what is to be moved.
+            let left = if moving { left.min(PAUSE) } else { left };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                () = duty.lost() => return,
                 () = self.renamed.changed.notified() => {}
                 // Put back to waiting, or accepted by the rules from before.
                 () = self.mover.unserved() => moved.clear(),
@@ -128,8 +149,9 @@ impl Upkeep {
         }
     }
 
-    /// What is moved once stays moved, unless somebody hears that something new waits for a name that is gone.
-    async fn move_renamed(&self, moved: &mut HashSet<(Name, Name)>) {
+    /// What is moved once stays moved, unless somebody hears that something new waits for a name that is gone. True where
+    /// all is moved.
+    async fn move_renamed(&self, moved: &mut HashSet<(Name, Name)>) -> bool {
         let pairs = self.renamed.pairs.load_full();
         moved.retain(|pair| pairs.contains(pair));
         for pair in pairs.iter() {
@@ -145,6 +167,7 @@ impl Upkeep {
                 }
             }
         }
+        moved.len() == pairs.len()
     }
 
     /// What a crash interrupted.

@@ -25,5 +25,6 @@ mod operate;
 mod postgres;
 mod process;
 mod receiver;
+mod replicas;
 mod secrets;
 mod strangers;

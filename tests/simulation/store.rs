@@ -10,10 +10,10 @@ use mojito_relay::model::{
     Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page,
 };
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Lacking, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing,
-    Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Wanted,
-    Whose, Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Commons, Condemned, DeliveryFilter, Due, Erasure,
+    EventDetail, EventFilter, Heard, Job, Lacking, LaneRecord, Lease, Listen, Move, Moved,
+    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
+    Tally, Task, Wanted, Whose, Work,
 };
 
 use crate::gate::Gate;
@@ -56,6 +56,11 @@ impl Gated {
 impl Store for Gated {
     fn key(&self) -> &StoreKey {
         self.inner.key()
+    }
+
+    fn commons(&self) -> Option<&dyn Commons> {
+        // One relay at a time in here, so that a seed decides all that happens.
+        None
     }
 
     fn waiting(&self) -> u64 {

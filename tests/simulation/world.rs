@@ -192,7 +192,7 @@ impl World {
         let connected = tokio_postgres::connect(place, tokio_postgres::NoTls).await;
         let (client, connection) = connected.expect("it answers");
         tokio_util::task::TaskTracker::new().spawn(connection);
-        let over = format!("UPDATE {schema}.lane SET lease_until = NULL, owner = NULL");
+        let over = format!("UPDATE {schema}.lane SET owner = NULL");
         client.batch_execute(&over).await.expect("it is there");
     }
 

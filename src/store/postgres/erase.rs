@@ -35,15 +35,16 @@ impl Change for Condemn {
             let sql = "SELECT seq FROM event WHERE subject IS NULL AND candidate = $1 ORDER BY seq";
             condemned.events = numbers(tx, sql, &candidate.as_bytes()).await?;
         }
+        let again = self.whose == Whose::Unfinished;
         for subject in condemned.subjects.clone() {
             note(tx, subject, self.now).await?;
             let chain = "SELECT seq FROM chain_1($1)";
             for event in numbers(tx, chain, &subject).await? {
-                discard(tx, event, &mut condemned).await?;
+                discard(tx, (event, again), &mut condemned).await?;
             }
         }
         for event in condemned.events.clone() {
-            discard(tx, event, &mut condemned).await?;
+            discard(tx, (event, again), &mut condemned).await?;
         }
         Ok(condemned)
     }
@@ -106,14 +107,22 @@ async fn note(tx: &Tx<'_>, subject: i64, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Ends what waits of an event, so that no lane starts it, and notes who is sent it, or was.
-async fn discard(tx: &Tx<'_>, event: i64, condemned: &mut Condemned) -> Result<(), Fault> {
-    let sql = "SELECT e.id, d.number, n.text, d.state = 0 FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq
+/// Ends what waits of an event, so that no lane starts it, and notes who is sent it, or was. Where that was done before,
+/// what ended without an answer may be under way still.
+async fn discard(
+    tx: &Tx<'_>,
+    (event, again): (i64, bool),
+    condemned: &mut Condemned,
+) -> Result<(), Fault> {
+    let sql = "SELECT e.id, d.number, n.text, d.state = 0, d.state IN (2, 5) FROM delivery AS d JOIN event AS e ON e.seq = d.event_seq
                LEFT JOIN name AS n ON n.id = d.destination WHERE d.event_seq = $1 ORDER BY d.number FOR UPDATE OF d";
     for row in &tx.rows(sql, &[&event]).await? {
         let name = rows::name(row, 2)?;
-        if get(row, 3)? {
+        let waits = get(row, 3)?;
+        if waits {
             end(tx, (event, get(row, 1)?), REASON).await?;
+        }
+        if waits || again && get(row, 4)? {
             let id = rows::delivery_id(row, 0)?;
             condemned.deliveries.push((name.clone(), id));
         }

@@ -1,73 +1,17 @@
 //! What a lane asks: whether it may have it, how it was left, what is due, and making retries due.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::change::{Change, Tx};
 use super::fault::Fault;
-use super::pool::Pools;
 use super::rows::{self, get};
-use crate::clock::Clock;
 use crate::model::{LaneState, Name};
-use crate::store::{Due, Fence, LaneRecord, Lease, StoreError, Waiting};
-
-/// How long a lane is its owner's, by the database's clock, after it was taken or renewed.
-const LEASE: Duration = Duration::from_secs(5);
-/// How often it is renewed.
-const RENEWED: Duration = Duration::from_millis(1_250);
-
-/// Renews the leases of this relay until it is told to stop. Where the database does not answer they run out, and whoever
-/// takes the lanes then has other numbers.
-pub(super) async fn renew(
-    pools: Arc<Pools>,
-    (owner, clock): (i64, Arc<dyn Clock>),
-    stop: CancellationToken,
-) {
-    let sql = "UPDATE lane SET lease_until = clock_timestamp() + $2 * interval '1 millisecond' WHERE owner = $1";
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = clock.idle(RENEWED) => {}
-        }
-        let renewed = async {
-            // Of those that read: what writes may be busy for long.
-            let client = pools.readers.get().await?;
-            let millis = f64::from(u32::try_from(LEASE.as_millis()).unwrap_or(u32::MAX));
-            super::pool::rows(&client, sql, &[&owner, &millis]).await
-        };
-        let renewed = tokio::select! {
-            () = stop.cancelled() => return,
-            renewed = renewed => renewed,
-        };
-        if let Err(fault) = renewed {
-            tracing::debug!(%fault, "leases of lanes were not renewed");
-        }
-    }
-}
-
-/// Refuses a store whose lanes another relay has. What a relay left that was killed just now is waited for.
-pub(super) async fn alone(shared: &Shared) -> Result<(), StoreError> {
-    let owned = "SELECT 1 FROM lane WHERE owner <> $1 AND lease_until > clock_timestamp() LIMIT 1";
-    let is_owned = async || -> Result<bool, Fault> {
-        let view = shared.pools.view().await?;
-        let found = view.rows(owned, &[&shared.identity.owner]).await?;
-        Ok(!found.is_empty())
-    };
-    if !is_owned().await? {
-        return Ok(());
-    }
-    wait(shared, None).await?;
-    if is_owned().await? {
-        return Err(StoreError::InUse("it delivers from this schema".to_owned()));
-    }
-    Ok(())
-}
+use crate::store::{Due, Fence, LEASE, LaneRecord, Lease, StoreError, Waiting};
 
 /// Those lanes that are free, or whose owner let its lease run out. What a relay left that was killed just now is waited
 /// for.
@@ -75,21 +19,23 @@ pub(super) async fn lease(
     shared: &Shared,
     destinations: &[Name],
 ) -> Result<Vec<Lease>, StoreError> {
-    let leased = try_lease(shared, destinations).await?;
+    let leased = take(shared, destinations).await?;
     if leased.len() == destinations.len() {
         return Ok(leased);
     }
-    wait(shared, Some(destinations)).await?;
-    try_lease(shared, destinations).await
+    wait(shared, destinations).await?;
+    take(shared, destinations).await
 }
 
-async fn try_lease(shared: &Shared, destinations: &[Name]) -> Result<Vec<Lease>, StoreError> {
+/// The same without waiting.
+pub(super) async fn take(shared: &Shared, destinations: &[Name]) -> Result<Vec<Lease>, StoreError> {
     let mut numbers = HashMap::with_capacity(destinations.len());
     for name in destinations {
         numbers.insert(shared.pools.name(name).await?, name);
     }
     let take = Take {
         destinations: numbers.keys().copied().collect(),
+        name: shared.name.clone(),
     };
     let mut taken = shared.change(&take).await?;
     let mut leases = Vec::with_capacity(taken.len());
@@ -100,16 +46,15 @@ async fn try_lease(shared: &Shared, destinations: &[Name]) -> Result<Vec<Lease>,
     Ok(leases)
 }
 
-/// Until the leases that others have are over, unless they are renewed; those of all lanes, or of some.
-async fn wait(shared: &Shared, destinations: Option<&[Name]>) -> Result<(), Fault> {
-    let names =
-        destinations.map(|names| -> Vec<&str> { names.iter().map(|name| &**name).collect() });
+/// Until the leases that others have are over, unless they are renewed.
+async fn wait(shared: &Shared, destinations: &[Name]) -> Result<(), Fault> {
+    let names: Vec<&str> = destinations.iter().map(|name| &**name).collect();
     let view = shared.pools.view().await?;
     view.rows(
         "SELECT pg_sleep(coalesce((
-             SELECT extract(epoch FROM max(l.lease_until) - clock_timestamp())
-             FROM lane AS l JOIN name AS n ON n.id = l.destination
-             WHERE ($1::text[] IS NULL OR n.text = ANY ($1)) AND l.owner <> $2), 0)::double precision)",
+             SELECT extract(epoch FROM max(r.until) - clock_timestamp())
+             FROM lane AS l JOIN name AS n ON n.id = l.destination JOIN replica AS r ON r.id = l.owner
+             WHERE n.text = ANY ($1) AND l.owner <> $2), 0)::double precision)",
         &[&names, &shared.identity.owner],
     )
     .await?;
@@ -118,6 +63,7 @@ async fn wait(shared: &Shared, destinations: Option<&[Name]>) -> Result<(), Faul
 
 struct Take {
     destinations: Vec<i32>,
+    name: String,
 }
 
 /// A lane that was taken.
@@ -158,8 +104,8 @@ impl Change for Take {
     async fn run(&self, tx: &Tx<'_>) -> Result<Self::Answer, Fault> {
         let found = tx
             .rows(
-                "SELECT destination, fence, state, paused, reason, since, stood_still FROM lease_1($1, $2, $3)",
-                &[&self.destinations, &tx.identity.owner, &rows::millis(LEASE)],
+                "SELECT destination, fence, state, paused, reason, since, stood_still FROM take_1($1, $2, $3, $4)",
+                &[&self.destinations, &tx.identity.owner, &self.name, &rows::millis(LEASE)],
             )
             .await?;
         let mut taken = HashMap::with_capacity(found.len());
@@ -188,7 +134,8 @@ impl Change for LaneRecord {
         tx.execute(
             "INSERT INTO lane AS l (destination, state, paused, reason, since, stood_still) VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (destination) DO UPDATE SET state = excluded.state, paused = excluded.paused,
-                 reason = excluded.reason, since = excluded.since, stood_still = excluded.stood_still",
+                 reason = excluded.reason, since = excluded.since, stood_still = excluded.stood_still
+             WHERE l.owner IS NULL OR l.owner = $7",
             &[
                 &destination,
                 &i16::from(rows::lane_code(self.state)),
@@ -196,23 +143,11 @@ impl Change for LaneRecord {
                 &rows::words(&self.reason),
                 &self.since.as_millisecond(),
                 &rows::millis(self.stood_still),
+                // Another relay that has the lane by now knows better.
+                &tx.identity.owner,
             ],
         )
         .await?;
-        Ok(())
-    }
-}
-
-/// Lets all lanes of this relay go, so that another may have them at once.
-pub(super) struct LetGo;
-
-#[async_trait]
-impl Change for LetGo {
-    type Answer = ();
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        let sql = "UPDATE lane SET owner = NULL, lease_until = NULL WHERE owner = $1";
-        tx.execute(sql, &[&tx.identity.owner]).await?;
         Ok(())
     }
 }

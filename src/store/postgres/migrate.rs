@@ -146,7 +146,7 @@ async fn step(tx: &Transaction<'_>, number: i64, sql: &str, key: [u8; 32]) -> Re
     tx.batch_execute(sql).await?;
     if number == 1 {
         tx.execute(
-            "INSERT INTO meta (key, number, bytes) VALUES ('store_key', NULL, $1), ('probe', 0, NULL), \
+            "INSERT INTO meta (key, number, bytes) VALUES ('store_key', NULL, $1), ('probe', 0, NULL), ('clear', 0, NULL), \
                  ('schema', 0, NULL), ('schema_for', 1, NULL)",
             &[&key.as_slice()],
         )

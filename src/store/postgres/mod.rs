@@ -3,7 +3,9 @@
 
 mod accept;
 mod acts;
+mod calls;
 mod change;
+mod commons;
 mod create;
 mod deliveries;
 mod erase;
@@ -26,13 +28,14 @@ mod work;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Object;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -40,10 +43,10 @@ pub use url::{BadUrl, PostgresUrl};
 
 use super::paging::Search;
 use super::{
-    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved, OnCommit,
-    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
-    Tally, Task, Wanted, Whose, Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Commons, Condemned, DeliveryFilter, Due, Erasure,
+    EventDetail, EventFilter, Fence, Heard, Held, Job, Keyring, Lacking, LaneRecord, Lease, Listen,
+    Move, Moved, OnCommit, Presence, Resealed, Roll, Sealing, Settled, Settlement, Since, Store,
+    StoreError, StoreKey, Sweep, Swept, Tally, Task, Told, Wanted, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
@@ -63,9 +66,9 @@ pub struct PostgresOptions {
     pub key: [u8; 32],
     /// What payloads are sealed by.
     pub seals: Keyring,
-    /// Refuses a store from which another relay delivers: this version has nobody who takes over from it.
-    pub alone: bool,
-    /// Measures commits, and paces the renewal of leases.
+    /// What this relay is called among those that share the store.
+    pub name: String,
+    /// Measures commits, and tells when the database is too slow to renew a lease.
     pub clock: Arc<dyn Clock>,
     pub on_commit: Option<OnCommit>,
 }
@@ -73,8 +76,7 @@ pub struct PostgresOptions {
 /// A store in a database.
 pub struct PostgresStore {
     shared: Shared,
-    /// Renews the leases of lanes.
-    renewing: TaskTracker,
+    /// Ends listening.
     stop: DropGuard,
 }
 
@@ -84,9 +86,26 @@ struct Shared {
     pools: Arc<Pools>,
     writer: Writer,
     waiting: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+    url: PostgresUrl,
+    schema: String,
+    /// What this relay is called.
+    name: String,
+    /// A digest of the destinations that it said last that it knows.
+    announced: Mutex<Option<i64>>,
+    listening: TaskTracker,
+    /// What listens now.
+    ear: Mutex<Option<tokio_postgres::Client>>,
 }
 
 impl Shared {
+    /// The connection that listens from now on.
+    fn keep_ear(&self, client: tokio_postgres::Client) {
+        if let Ok(mut ear) = self.ear.lock() {
+            *ear = Some(client);
+        }
+    }
+
     /// What other relays wrote shows in it with the next write here, or the next count.
     fn note_waiting(&self, waiting: u64) {
         self.waiting.store(waiting, Ordering::Relaxed);
@@ -137,19 +156,18 @@ impl PostgresStore {
             pools,
             writer,
             waiting,
+            clock: Arc::clone(&options.clock),
+            schema: options.url.schema.clone(),
+            url: options.url.clone(),
+            name: options.name.clone(),
+            announced: Mutex::default(),
+            listening: TaskTracker::new(),
+            ear: Mutex::default(),
         };
         deliveries::tallies(&shared, options.clock.now()).await?;
-        if options.alone {
-            lanes::alone(&shared).await?;
-        }
-        let (renewing, stop) = (TaskTracker::new(), CancellationToken::new());
-        let paced = (shared.identity.owner, Arc::clone(&options.clock));
-        renewing.spawn(lanes::renew(shared.pools.clone(), paced, stop.clone()));
-        renewing.close();
         Ok(Self {
             shared,
-            renewing,
-            stop: stop.drop_guard(),
+            stop: CancellationToken::new().drop_guard(),
         })
     }
 
@@ -182,6 +200,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn key(&self) -> &StoreKey {
         &self.shared.identity.key
+    }
+
+    fn commons(&self) -> Option<&dyn Commons> {
+        Some(self)
     }
 
     fn waiting(&self) -> u64 {
@@ -344,11 +366,52 @@ impl Store for PostgresStore {
     async fn close(&self) -> Result<(), StoreError> {
         self.shared.writer.close().await;
         self.stop.token().cancel();
-        self.renewing.wait().await;
+        self.shared.listening.close();
+        self.shared.listening.wait().await;
         // Where it fails the leases run out by themselves.
-        drop(self.shared.change(&lanes::LetGo).await);
+        drop(self.shared.change(&commons::Leave).await);
         self.shared.pools.close();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Commons for PostgresStore {
+    async fn hold(&self, presence: Presence) -> Result<Held, StoreError> {
+        Ok(commons::hold(&self.shared, &presence).await?)
+    }
+
+    async fn take(&self, lanes: &[Name]) -> Result<Vec<Lease>, StoreError> {
+        lanes::take(&self.shared, lanes).await
+    }
+
+    async fn let_go(&self, lanes: Vec<(Name, Fence)>) -> Result<(), StoreError> {
+        self.shared.change(&commons::GiveBack(lanes)).await
+    }
+
+    async fn wish(&self, lane: &Name, paused: bool) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        self.shared.change(&commons::Wish { lane, paused }).await
+    }
+
+    async fn ask_to_clear(&self) -> Result<u64, StoreError> {
+        self.shared.change(&commons::AskToClear).await
+    }
+
+    async fn uncleared(&self, number: u64) -> Result<usize, StoreError> {
+        Ok(commons::uncleared(&self.shared, number).await?)
+    }
+
+    async fn roll(&self) -> Result<Roll, StoreError> {
+        Ok(commons::roll(&self.shared).await?)
+    }
+
+    async fn cry(&self, news: Vec<Told>) -> Result<(), StoreError> {
+        Ok(calls::cry(&self.shared, &news).await?)
+    }
+
+    async fn listen(&self) -> Result<mpsc::Receiver<Told>, StoreError> {
+        calls::listen(&self.shared, self.stop.token().clone()).await
     }
 }
 

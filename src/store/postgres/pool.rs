@@ -24,12 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Connections that write beside the one of the writer: operators' acts, retention, erasure.
 const WRITERS: usize = 3;
 
+/// Milliseconds that a transaction may wait for its relay, which may have been paused: others wait for its locks.
+const IDLE: u32 = 2_500;
+
 /// The connections of one relay.
 pub(super) struct Pools {
     pub(super) readers: deadpool_postgres::Pool,
     pub(super) writers: deadpool_postgres::Pool,
     /// The writer's own: whatever else is written, what is on the way of every event has a connection.
     pub(super) hot: deadpool_postgres::Pool,
+    /// For saying that this relay is alive: nothing may hold that up.
+    pub(super) pulse: deadpool_postgres::Pool,
     names: RwLock<HashMap<Name, i32>>,
     kept: RwLock<HashMap<Kept, i32>>,
 }
@@ -45,6 +50,7 @@ impl Pools {
             readers: pool(url, url.pool)?,
             writers: pool(url, WRITERS)?,
             hot: pool(url, 1)?,
+            pulse: pool(url, 1)?,
             names: RwLock::default(),
             kept: RwLock::default(),
         })
@@ -65,6 +71,7 @@ impl Pools {
         self.readers.close();
         self.writers.close();
         self.hot.close();
+        self.pulse.close();
     }
 
     /// The number of a name, given out when it is new. It is committed by itself, so it stays true whatever
@@ -225,12 +232,10 @@ fn pool(url: &PostgresUrl, size: usize) -> Result<deadpool_postgres::Pool, Store
     let how = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let manager = match &url.tls {
-        Some(authorities) => {
-            let connector = Connector(Arc::new(secure(authorities)?));
-            Manager::from_config(url.config.clone(), connector, how)
-        }
-        None => Manager::from_config(url.config.clone(), NoTls, how),
+    let manager = if url.tls.is_some() {
+        Manager::from_config(url.config.clone(), connector(url)?, how)
+    } else {
+        Manager::from_config(url.config.clone(), NoTls, how)
     };
     let set_up: Arc<str> = set_up(url).into();
     deadpool_postgres::Pool::builder(manager)
@@ -252,13 +257,19 @@ fn pool(url: &PostgresUrl, size: usize) -> Result<deadpool_postgres::Pool, Store
         .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
+/// What makes connections secure, where the URL asks for that.
+pub(super) fn connector(url: &PostgresUrl) -> Result<Connector, StoreError> {
+    let authorities = url.tls.as_ref().unwrap_or(&Authorities::System);
+    Ok(Connector(Arc::new(secure(authorities)?)))
+}
+
 /// The relay asks for few rows by indexes, always: without current statistics, as after a sudden backlog, the planner
 /// might read whole tables instead. For the same reason what only adds to rows is joined from the left, tables are
 /// joined as they are written, and a statement is planned once for whatever it is asked with.
 fn set_up(url: &PostgresUrl) -> String {
     let millis = url.statement_timeout.as_millis();
     format!(
-        "SET search_path TO {}; SET statement_timeout TO {millis}; SET idle_in_transaction_session_timeout TO 60000; \
+        "SET search_path TO {}; SET statement_timeout TO {millis}; SET idle_in_transaction_session_timeout TO {IDLE}; \
          SET synchronous_commit TO on; SET client_min_messages TO warning; SET jit TO off; \
          SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; \
          SET enable_bitmapscan TO off; SET plan_cache_mode TO force_generic_plan; SET join_collapse_limit TO 1",

@@ -44,10 +44,10 @@ pub use backup::backup;
 pub use look::{Place, look};
 
 use super::{
-    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved, OnCommit,
-    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
-    Tally, Task, Wanted, Whose, Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Commons, Condemned, DeliveryFilter, Due, Erasure,
+    EventDetail, EventFilter, Heard, Job, Keyring, Lacking, LaneRecord, Lease, Listen, Move, Moved,
+    OnCommit, Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep,
+    Swept, Tally, Task, Wanted, Whose, Work,
 };
 use crate::clock::Clock;
 use crate::model::{Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page};
@@ -141,6 +141,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn key(&self) -> &StoreKey {
         &self.identity.key
+    }
+
+    fn commons(&self) -> Option<&dyn Commons> {
+        None
     }
 
     fn waiting(&self) -> u64 {

@@ -26,7 +26,7 @@ use crate::doorbell::{Doorbell, Ring};
 use crate::model::{
     ALERT, ALERTS, Event, EventType, FieldDigests, LaneState, Mint, Name, SourceState, after, plus,
 };
-use crate::store::{AcceptOutcome, AcceptPlan, NewDelivery, Store, StoreError};
+use crate::store::{AcceptOutcome, AcceptPlan, LaneRecord, NewDelivery, Store, StoreError};
 use crate::telemetry::Happening;
 
 /// Between two looks at the store.
@@ -115,8 +115,17 @@ impl Told {
 impl Alerts {
     /// Sees which of these lanes were left blocked, before they are set to work: a restart repeats nothing.
     pub async fn recall(&mut self, lanes: &[Name]) {
-        let left = self.store.lease(lanes).await.unwrap_or_default();
-        let left = left.into_iter().map(|lease| lease.lane);
+        let left: Vec<LaneRecord> = match self.store.commons() {
+            Some(commons) => {
+                let all = commons.roll().await.unwrap_or_default().lanes.into_iter();
+                all.map(|owned| owned.lane).collect()
+            }
+            None => {
+                let leased = self.store.lease(lanes).await.unwrap_or_default();
+                leased.into_iter().map(|lease| lease.lane).collect()
+            }
+        };
+        let left = left.into_iter();
         let blocked = left.filter(|lane| lane.state == LaneState::Blocked);
         self.blocked = blocked.map(|lane| lane.destination).collect();
     }
@@ -248,6 +257,12 @@ impl Alerts {
     }
 
     async fn look_at_store(&self, known: &mut Known) {
+        if self.store.commons().is_some() {
+            // Lanes that came from another relay, which told what there was to tell.
+            known
+                .blocked
+                .extend(self.lanes.blocked().await.unwrap_or_default());
+        }
         if self.to.names().is_empty() {
             known.failing = None;
             return;

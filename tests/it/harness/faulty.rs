@@ -9,10 +9,10 @@ use mojito_relay::model::{
     Delivery, DeliveryId, Event, EventId, FieldDigests, JobId, Limit, Name, Page,
 };
 use mojito_relay::store::{
-    AcceptOutcome, AcceptPlan, Act, Acts, Condemned, DeliveryFilter, Due, Erasure, EventDetail,
-    EventFilter, Heard, Job, Lacking, LaneRecord, Lease, Listen, Move, Moved, Resealed, Sealing,
-    Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept, Tally, Task, Wanted,
-    Whose, Work,
+    AcceptOutcome, AcceptPlan, Act, Acts, Commons, Condemned, DeliveryFilter, Due, Erasure,
+    EventDetail, EventFilter, Heard, Job, Lacking, LaneRecord, Lease, Listen, Move, Moved,
+    Resealed, Sealing, Settled, Settlement, Since, Store, StoreError, StoreKey, Sweep, Swept,
+    Tally, Task, Wanted, Whose, Work,
 };
 use tokio::sync::watch;
 
@@ -63,6 +63,10 @@ impl FaultyStore {
 impl Store for FaultyStore {
     fn key(&self) -> &StoreKey {
         self.inner.key()
+    }
+
+    fn commons(&self) -> Option<&dyn Commons> {
+        self.inner.commons()
     }
 
     fn waiting(&self) -> u64 {

@@ -143,7 +143,7 @@ async fn run_out(home: &Home) {
         panic!("it is in a file");
     };
     let client = postgres::connect(url).await;
-    let sql = "UPDATE lane SET lease_until = clock_timestamp() - interval '1 ms'";
+    let sql = "UPDATE replica SET until = clock_timestamp() - interval '1 ms'";
     client.batch_execute(sql).await.unwrap();
 }
 
@@ -200,74 +200,6 @@ async fn a_lane_that_is_let_go_is_another_s_at_once() {
     assert_eq!(all[1].lease(&names).await.unwrap().len(), 2);
     all.remove(0);
     leave(all).await;
-}
-
-#[tokio::test]
-async fn a_store_that_another_relay_delivers_from_is_refused_where_it_is_wanted_alone() {
-    let mut all = relays(1).await;
-    all[0].lease(&["crm".into()]).await.unwrap();
-    let Options::Postgres(options, _) = all[0].options.clone() else {
-        panic!("it is in a file");
-    };
-    let options = PostgresOptions {
-        alone: true,
-        ..*options
-    };
-    let client = {
-        let Options::Postgres(_, url) = &all[0].options else {
-            panic!("it is in a file");
-        };
-        postgres::connect(url).await
-    };
-    // As one that is renewed again and again.
-    let far = "UPDATE lane SET lease_until = clock_timestamp() + interval '1 second'";
-    client.batch_execute(far).await.unwrap();
-    let renewed = async {
-        loop {
-            client.batch_execute(far).await.unwrap();
-        }
-    };
-    let opened = tokio::select! {
-        () = renewed => unreachable!("it never ends"),
-        opened = PostgresStore::open(&options) => opened,
-    };
-    assert!(matches!(opened, Err(StoreError::InUse(_))), "{opened:?}");
-    all[0].close().await;
-    let store = PostgresStore::open(&options).await.unwrap();
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_lease_is_renewed_for_as_long_as_its_relay_runs() {
-    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-    let url = postgres::shared().url();
-    let options = PostgresOptions {
-        url: PostgresUrl::parse(&url).unwrap(),
-        key: [7; 32],
-        seals: Keyring::default(),
-        alone: false,
-        clock: clock.clone(),
-        on_commit: None,
-    };
-    let store = PostgresStore::open(&options).await.unwrap();
-    let fence = store.lease(&["crm".into()]).await.unwrap()[0].fence;
-    let client = postgres::connect(&url).await;
-    let over = "UPDATE lane SET lease_until = clock_timestamp() - interval '1 ms'";
-    client.batch_execute(over).await.unwrap();
-    let runs = async || -> bool {
-        let sql = "SELECT lease_until > clock_timestamp() FROM lane";
-        client.query_one(sql, &[]).await.unwrap().get(0)
-    };
-    assert!(!runs().await);
-    while !runs().await {
-        clock.advance(Duration::from_secs(2));
-    }
-    assert_eq!(
-        store.lease(&["crm".into()]).await.unwrap()[0].fence,
-        fence,
-        "nobody else had it"
-    );
-    store.close().await.unwrap();
 }
 
 #[tokio::test]

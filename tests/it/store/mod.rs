@@ -2,6 +2,7 @@
 //! file can get wrong is in `sqlite.rs`.
 
 mod accept;
+mod commons;
 mod damage;
 mod database;
 mod erase;
@@ -143,7 +144,7 @@ impl Home {
             url: PostgresUrl::parse(&url).unwrap(),
             key: [7; 32],
             seals: Keyring::default(),
-            alone: false,
+            name: "test".to_owned(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: Some(on_commit),
         };
@@ -334,7 +335,7 @@ async fn sound_schema(url: &str) {
         ),
         (
             "owned lanes",
-            "SELECT count(*) FROM lane WHERE owner IS NOT NULL AND lease_until > clock_timestamp()",
+            "SELECT count(*) FROM lane AS l JOIN replica AS r ON r.id = l.owner WHERE r.until > clock_timestamp()",
         ),
     ] {
         let found: i64 = client.query_one(sql, &[]).await.unwrap().get(0);

@@ -14,7 +14,7 @@ async fn relays_that_start_at_once_make_one_schema_with_one_key() {
             url: PostgresUrl::parse(&url).unwrap(),
             key: [byte; 32],
             seals: Keyring::default(),
-            alone: false,
+            name: "test".to_owned(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: None,
         };
@@ -74,7 +74,7 @@ async fn a_user_that_may_make_no_schema_works_in_one_that_it_was_given() {
         url: PostgresUrl::parse(url).unwrap(),
         key: [7; 32],
         seals: Keyring::default(),
-        alone: false,
+        name: "test".to_owned(),
         clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
         on_commit: None,
     };
@@ -106,7 +106,7 @@ async fn what_cannot_be_opened_is_told_without_the_password() {
             url: PostgresUrl::parse(&wrong).unwrap(),
             key: [7; 32],
             seals: Keyring::default(),
-            alone: false,
+            name: "test".to_owned(),
             clock: Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
             on_commit: None,
         };

@@ -333,24 +333,62 @@ BEGIN
     RETURN v_state;
 END $$;
 
--- Takes lanes that are free, whose lease is over, or that this relay has; answers those. The number of a lane only
--- rises: it is the relay's own, or a new one where the lane had another owner since.
-CREATE FUNCTION lease_1(p_destination integer[], p_owner bigint, p_millis bigint)
+-- Takes lanes that are free, whose owner let its time run out, or that this relay has; answers those. The number of a lane
+-- only rises: it is the relay's own, or a new one where the lane was given back or had another owner since. Lanes are
+-- locked before relays, and both in order; an owner whose row is locked here cannot renew it at the same time.
+CREATE FUNCTION take_1(p_destination integer[], p_owner bigint, p_name text, p_millis bigint)
 RETURNS TABLE (destination integer, fence bigint, state smallint, paused boolean, reason text, since bigint, stood_still bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    v_lanes integer[];
+    v_owners bigint[];
+    v_alive bigint[];
 BEGIN
     INSERT INTO lane (destination) SELECT one FROM unnest(p_destination) AS one ORDER BY one ON CONFLICT DO NOTHING;
-    PERFORM 1 FROM lane AS l WHERE l.destination = ANY (p_destination) ORDER BY l.destination FOR UPDATE;
+    SELECT array_agg(locked.destination), array_agg(locked.owner) INTO v_lanes, v_owners FROM (
+        SELECT l.destination, l.owner FROM lane AS l WHERE l.destination = ANY (p_destination) AND NOT EXISTS (
+            SELECT 1 FROM replica AS r WHERE r.id = l.owner AND r.id <> p_owner AND r.until > clock_timestamp())
+        ORDER BY l.destination FOR UPDATE) AS locked;
+    INSERT INTO replica (id, name, since, seen, until)
+        VALUES (p_owner, p_name, clock_timestamp(), clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM replica AS r WHERE r.id = p_owner OR r.id = ANY (v_owners) ORDER BY r.id FOR NO KEY UPDATE;
+    UPDATE replica AS r SET seen = clock_timestamp(), until = greatest(r.until, clock_timestamp() + p_millis * interval '1 millisecond')
+        WHERE r.id = p_owner;
+    SELECT array_agg(r.id) INTO v_alive FROM replica AS r
+        WHERE r.id = ANY (v_owners) AND r.id <> p_owner AND r.until > clock_timestamp();
     RETURN QUERY UPDATE lane AS l SET
             fence = CASE WHEN l.owner = p_owner THEN l.fence
                          WHEN l.fence < p_owner THEN p_owner
                          ELSE nextval('fence') END,
-            owner = p_owner,
-            lease_until = clock_timestamp() + p_millis * interval '1 millisecond'
-        WHERE l.destination = ANY (p_destination)
-          AND (l.owner IS NULL OR l.owner = p_owner OR l.lease_until <= clock_timestamp())
+            owned_since = CASE WHEN l.owner = p_owner THEN l.owned_since ELSE clock_timestamp() END,
+            owner = p_owner
+        WHERE l.destination = ANY (v_lanes) AND (l.owner IS NULL OR l.owner <> ALL (coalesce(v_alive, '{}')))
         RETURNING l.destination, l.fence, l.state, l.paused, l.reason, l.since, l.stood_still;
+END $$;
+
+-- Says that a relay is alive, and with that renews all its leases. Answers who works on the store (kind 0: id, name, digest
+-- of the destinations it knows, and which where that is another than asked with), the lanes that it has (1: destination,
+-- fence, and the number and kind of a wish), and how things stand (2: the last erasure, deliveries that wait).
+CREATE FUNCTION hold_1(p_id bigint, p_name text, p_leaving boolean, p_digest bigint, p_knows integer[], p_cleared bigint,
+    p_obeyed bigint[], p_millis bigint)
+RETURNS TABLE (kind smallint, id bigint, number bigint, name text, knows integer[], wish boolean) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO replica AS r (id, name, since, seen, until, leaving, digest, knows, cleared)
+        VALUES (p_id, p_name, clock_timestamp(), clock_timestamp(), clock_timestamp() + p_millis * interval '1 millisecond',
+                p_leaving, p_digest, coalesce(p_knows, '{}'), p_cleared)
+        ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, until = excluded.until, leaving = excluded.leaving,
+            digest = excluded.digest, knows = coalesce(p_knows, r.knows), cleared = excluded.cleared;
+    IF p_obeyed <> '{}' THEN
+        UPDATE lane AS l SET wish = NULL WHERE l.owner = p_id AND l.wished = ANY (p_obeyed);
+    END IF;
+    RETURN QUERY SELECT 0::smallint, r.id, r.digest, r.name, CASE WHEN r.digest <> p_digest THEN r.knows END, r.leaving
+        FROM replica AS r WHERE r.until > clock_timestamp() ORDER BY r.id;
+    RETURN QUERY SELECT 1::smallint, l.destination::bigint, l.fence, l.wished::text, NULL::integer[], l.wish
+        FROM lane AS l WHERE l.owner = p_id ORDER BY l.destination;
+    RETURN QUERY SELECT 2::smallint, (SELECT m.number FROM meta AS m WHERE m.key = 'clear'),
+        (SELECT coalesce(sum(t.count), 0)::bigint FROM tally AS t WHERE t.state = 0), NULL::text, NULL::integer[], NULL::boolean;
 END $$;
 
 -- Takes an event's deliveries out of the counts.

@@ -3,7 +3,8 @@
 -- There are no foreign keys: each would cost a look-up and a row lock for every row, on rows that all relays share.
 -- Whatever deletes takes along what belongs to it (see the functions), and a test looks for what was left behind.
 
--- schema and schema_for (the least schema that a relay must know), store_key, probe (what `ready` writes).
+-- schema and schema_for (the least schema that a relay must know), store_key, probe (what `ready` writes), clear (the last
+-- erasure: see replica.cleared).
 CREATE TABLE meta (
     key    text PRIMARY KEY,
     number bigint,
@@ -138,8 +139,23 @@ CREATE TABLE receipt (
     PRIMARY KEY (subject, destination)
 );
 
+-- Relays at work: until when each has its lanes by the database's clock, which destinations it knows (numbers, and a digest
+-- of them), whether it is about to end, and up to which erasure it has nothing under way of those who are erased.
+CREATE TABLE replica (
+    id      bigint      PRIMARY KEY,
+    name    text        NOT NULL,
+    since   timestamptz NOT NULL,
+    seen    timestamptz NOT NULL,
+    until   timestamptz NOT NULL,
+    leaving boolean     NOT NULL DEFAULT false,
+    digest  bigint      NOT NULL DEFAULT 0,
+    knows   integer[]   NOT NULL DEFAULT '{}',
+    cleared bigint      NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
 -- How a lane stands (null where nothing was ever kept of it), and who has it: the number that its owner was started
--- under, the number that its settlements are fenced by, and until when by the database's clock.
+-- under (it has it for as long as its row in `replica` says), since when, and the number that its settlements are fenced
+-- by. `wish` is what an operator wants who asked another relay: to pause it or to let it go; `wished` tells wishes apart.
 CREATE TABLE lane (
     destination integer PRIMARY KEY,
     state       smallint,
@@ -148,9 +164,12 @@ CREATE TABLE lane (
     since       bigint  NOT NULL DEFAULT 0,
     stood_still bigint  NOT NULL DEFAULT 0,
     owner       bigint,
+    owned_since timestamptz,
     fence       bigint  NOT NULL DEFAULT 0,
-    lease_until timestamptz
+    wish        boolean,
+    wished      bigint  NOT NULL DEFAULT 0
 );
+CREATE INDEX lane_owner ON lane (owner) WHERE owner IS NOT NULL;
 
 -- How many deliveries a destination has in each state: the sum over all slots. A relay writes to one slot alone, so
 -- that relays do not wait for each other; one slot may be below zero.
@@ -221,5 +240,6 @@ ALTER TABLE delivery SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacu
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.05);
 ALTER TABLE tally SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE heard SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE replica SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE lane SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE subject SET (autovacuum_vacuum_scale_factor = 0.05);
