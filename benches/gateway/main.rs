@@ -13,6 +13,9 @@
 )]
 
 mod accepting;
+#[path = "../../tests/it/postgres/cluster.rs"]
+#[expect(dead_code, unreachable_pub, reason = "tests use the rest")]
+mod cluster;
 mod contenders;
 mod counting;
 mod figures;
@@ -22,6 +25,7 @@ mod machine;
 mod relay;
 mod report;
 mod resting;
+mod scaling;
 mod sending;
 mod sink;
 
@@ -79,6 +83,8 @@ enum Rows {
     Count,
     /// A large backlog: memory, start-up, accepting
     Waiting,
+    /// One file against one, two and three relays on PostgreSQL, which has to be installed
+    Scale,
 }
 
 /// How much is measured.
@@ -129,6 +135,9 @@ fn main() {
         }
         if wanted(Rows::Waiting) {
             filling::measure(effort, &mut report).await;
+        }
+        if wanted(Rows::Scale) {
+            scaling::measure(effort, &mut report).await;
         }
     });
     if args.json {

@@ -25,8 +25,13 @@ struct Control {
 }
 
 impl Cluster {
-    /// One of its own, which may be stopped.
+    /// One of its own, which may be stopped. Nothing of it reaches the disk.
     pub fn start() -> Self {
+        Self::syncing(false)
+    }
+
+    /// The same; with `sync`, what is committed is on the disk when it is told.
+    pub fn syncing(sync: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("relay-pg-").tempdir();
         // The script takes it away, when the process is gone.
         let folder = folder.expect("a temporary folder").keep();
@@ -36,6 +41,7 @@ impl Cluster {
             .args(["-c", include_str!("cluster.sh"), "cluster.sh"])
             .arg(&folder)
             .arg(port.to_string())
+            .arg(if sync { "on" } else { "off" })
             // A signal to all of the tests must not reach it before it has cleaned up.
             .process_group(0)
             .stdin(Stdio::piped())
