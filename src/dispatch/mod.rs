@@ -20,6 +20,7 @@ pub use attempt::Bench;
 pub use crier::Crier;
 pub use handle::{Handle, LaneView, Snapshot, Stopped};
 pub use holder::{Holder, Holding};
+pub use ownership::owner;
 pub use request::{Terms, request};
 pub use settings::{BreakerPolicy, LaneSettings};
 pub use tokens::Tokens;

@@ -51,8 +51,8 @@ pub(super) fn plan(scene: &Scene<'_>) -> Plan {
     plan
 }
 
-/// Whose draw for the lane is the highest.
-fn owner(lane: &str, replicas: impl Iterator<Item = u64>) -> Option<u64> {
+/// Which of these relays is to have a lane: the one whose draw for it is the highest.
+pub fn owner(lane: &str, replicas: impl Iterator<Item = u64>) -> Option<u64> {
     replicas.max_by_key(|replica| (draw(*replica, lane), *replica))
 }
 
