@@ -255,13 +255,16 @@ CREATE FUNCTION settle_1(p_id bytea, p_number integer, p_fence bigint, p_attempt
     p_gone bytea[], p_outcome smallint, p_reason text, p_due bigint, p_budget bigint[], p_supersedable boolean,
     p_receipt bytea[], p_attempts_kept integer) RETURNS smallint LANGUAGE plpgsql AS $$
 DECLARE
+    v_event record;
     v record;
     v_try integer;
     v_newer integer;
     v_state smallint;
 BEGIN
-    SELECT d.event_seq, d.number, d.destination, d.subject, d.state, e.revision INTO v
-        FROM event AS e JOIN delivery AS d ON d.event_seq = e.seq AND d.number = p_number WHERE e.id = p_id;
+    -- One table at a time: a plan that was made while they were empty could begin with the deliveries.
+    SELECT e.seq, e.revision INTO v_event FROM event AS e WHERE e.id = p_id;
+    SELECT d.event_seq, d.number, d.destination, d.subject, d.state, v_event.revision INTO v
+        FROM delivery AS d WHERE d.event_seq = v_event.seq AND d.number = p_number;
     IF NOT FOUND THEN
         -- Nothing is left to be recorded: as good as discarded.
         RETURN 5;
