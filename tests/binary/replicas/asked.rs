@@ -208,23 +208,25 @@ async fn whichever_relay_is_asked_the_one_that_has_the_lane_obeys() {
     till.until("the replay", |taken| taken.len() == LANES).await;
     // Jobs are the one's that does upkeep, whoever is asked.
     for at in 0..2 {
-        let answer = office
-            .post(
-                at,
-                "/api/v1/deliveries/replay",
-                json!({"state": "delivered"}),
-            )
+        office
+            .until(at, "the last record", |status| {
+                status["counts"]["delivered"] == LANES
+            })
             .await;
+        let all = json!({"filter": {"state": "delivered"}});
+        let answer = office.post(at, "/api/v1/replay", all).await;
+        assert!(answer.status.is_success(), "{answer:?}");
         let job: Value = serde_json::from_slice(&answer.body).unwrap();
-        let path = format!(
-            "/api/v1/jobs/{}",
-            job["id"]
-                .as_str()
-                .map_or(job["id"].to_string(), str::to_owned)
-        );
-        while get(&office.all[1 - at], &path).await["state"] != "done" {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        office
+            .until(1 - at, "the job", |status| {
+                let mut jobs = status["jobs"].as_array().unwrap().iter();
+                jobs.all(|running| running["id"] != job["id"])
+            })
+            .await;
+        till.until("the job's deliveries", |taken| {
+            taken.len() >= (at + 2) * LANES
+        })
+        .await;
     }
     drop(office.cluster);
 }
