@@ -20,9 +20,12 @@ pub trait Clock: Send + Sync {
     /// Returns once the time of day is `at` or later.
     async fn sleep_until(&self, at: Timestamp);
 
+    /// Returns once so much time has passed, whatever becomes of the time of day.
+    async fn pause(&self, length: Duration);
+
     /// The same for periodic work that nobody waits for: no reason for a test to move its clock on.
-    async fn idle_until(&self, at: Timestamp) {
-        self.sleep_until(at).await;
+    async fn idle(&self, length: Duration) {
+        self.pause(length).await;
     }
 }
 
@@ -52,6 +55,8 @@ struct Manual {
     now: Timestamp,
     monotonic: Duration,
     sleepers: BTreeMap<(Timestamp, u64), Sleeper>,
+    /// Those who wait for a moment of the monotonic time.
+    pausing: BTreeMap<(Duration, u64), Sleeper>,
     serial: u64,
 }
 
@@ -101,6 +106,14 @@ impl Clock for SystemClock {
             tokio::time::sleep(left.min(Duration::from_mins(1))).await;
         }
     }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everyone else is handed"
+    )]
+    async fn pause(&self, length: Duration) {
+        tokio::time::sleep(length).await;
+    }
 }
 
 impl ManualClock {
@@ -111,6 +124,7 @@ impl ManualClock {
                 now: start,
                 monotonic: Duration::ZERO,
                 sleepers: BTreeMap::new(),
+                pausing: BTreeMap::new(),
                 serial: 0,
             }),
             slept: Notify::new(),
@@ -126,14 +140,18 @@ impl ManualClock {
             .expect("no sleeper panics while it holds the clock");
         inner.now += by;
         inner.monotonic += by;
-        let later = (inner.now, u64::MAX);
-        let still_asleep = inner.sleepers.split_off(&later);
-        for (_, sleeper) in std::mem::replace(&mut inner.sleepers, still_asleep) {
+        let (now, monotonic) = (inner.now, inner.monotonic);
+        let asleep = inner.sleepers.split_off(&(now, u64::MAX));
+        let woken = std::mem::replace(&mut inner.sleepers, asleep);
+        let pausing = inner.pausing.split_off(&(monotonic, u64::MAX));
+        let rested = std::mem::replace(&mut inner.pausing, pausing);
+        for sleeper in woken.into_values().chain(rested.into_values()) {
             let _gone_is_fine = sleeper.wake.send(());
         }
     }
 
-    /// Puts the time of day back, as a correction of the machine's clock does. Whoever waits for a time waits longer.
+    /// Puts the time of day back, as a correction of the machine's clock does. Whoever waits for a time waits longer;
+    /// whoever pauses does not.
     pub fn put_back(&self, by: Duration) {
         let mut inner = self
             .inner
@@ -161,8 +179,15 @@ impl ManualClock {
         inner
             .sleepers
             .retain(|_, sleeper| !sleeper.wake.is_closed());
-        let mut hurried = inner.sleepers.iter().filter(|(_, sleeper)| !sleeper.idle);
-        hurried.next().map(|((at, _), _)| *at)
+        inner.pausing.retain(|_, sleeper| !sleeper.wake.is_closed());
+        let hurried = |sleeper: &Sleeper| !sleeper.idle;
+        let mut sleepers = inner.sleepers.iter();
+        let asleep = sleepers.find(|(_, sleeper)| hurried(sleeper));
+        let asleep = asleep.map(|((at, _), _)| *at);
+        let mut pausing = inner.pausing.iter();
+        let pausing = pausing.find(|(_, sleeper)| hurried(sleeper));
+        let pausing = pausing.map(|((at, _), _)| inner.now + at.saturating_sub(inner.monotonic));
+        asleep.into_iter().chain(pausing).min()
     }
 
     /// Waits until somebody idles since this was last asked.
@@ -170,19 +195,20 @@ impl ManualClock {
         self.idled.notified().await;
     }
 
-    async fn wait(&self, at: Timestamp, idle: bool) {
+    /// Enters a sleeper by `enter`, which is given the number that tells it from others, and waits until it is woken;
+    /// not where `enter` says that its time has come.
+    async fn wait(&self, idle: bool, enter: impl FnOnce(&mut Manual, u64, Sleeper) -> bool) {
         let woken = {
             let mut inner = self
                 .inner
                 .lock()
                 .expect("no sleeper panics while it holds the clock");
-            if inner.now >= at {
-                return;
-            }
             let (wake, woken) = oneshot::channel();
             inner.serial += 1;
             let serial = inner.serial;
-            inner.sleepers.insert((at, serial), Sleeper { wake, idle });
+            if !enter(&mut inner, serial, Sleeper { wake, idle }) {
+                return;
+            }
             woken
         };
         let fell_asleep = if idle { &self.idled } else { &self.slept };
@@ -191,6 +217,15 @@ impl ManualClock {
             // The clock is gone: time will not come.
             std::future::pending::<()>().await;
         }
+    }
+
+    async fn rest(&self, length: Duration, idle: bool) {
+        let enter = |inner: &mut Manual, serial, sleeper| {
+            let at = inner.monotonic + length;
+            inner.pausing.insert((at, serial), sleeper);
+            !length.is_zero()
+        };
+        self.wait(idle, enter).await;
     }
 }
 
@@ -211,11 +246,19 @@ impl Clock for ManualClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        self.wait(at, false).await;
+        let enter = |inner: &mut Manual, serial, sleeper| {
+            inner.sleepers.insert((at, serial), sleeper);
+            at > inner.now
+        };
+        self.wait(false, enter).await;
     }
 
-    async fn idle_until(&self, at: Timestamp) {
-        self.wait(at, true).await;
+    async fn pause(&self, length: Duration) {
+        self.rest(length, false).await;
+    }
+
+    async fn idle(&self, length: Duration) {
+        self.rest(length, true).await;
     }
 }
 
@@ -234,6 +277,23 @@ mod tests {
         assert!(futures_util::poll!(&mut sleep).is_pending());
         clock.advance(Duration::from_millis(1));
         sleep.await;
+        assert_eq!(clock.next_wake(), None);
+    }
+
+    #[tokio::test]
+    async fn a_pause_is_as_long_as_it_is_whatever_becomes_of_the_time_of_day() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        let mut pause = clock.pause(Duration::from_secs(10));
+        assert!(futures_util::poll!(&mut pause).is_pending());
+        clock.put_back(Duration::from_hours(1));
+        assert_eq!(
+            clock.next_wake(),
+            Some(clock.now() + Duration::from_secs(10))
+        );
+        clock.advance(Duration::from_secs(9));
+        assert!(futures_util::poll!(&mut pause).is_pending());
+        clock.advance(Duration::from_secs(1));
+        pause.await;
         assert_eq!(clock.next_wake(), None);
     }
 }

@@ -32,6 +32,13 @@ const FUNCTIONS: &[&str] = &[
     "dyn",
 ];
 
+/// Longest text, in bytes.
+const LONGEST: usize = 16 * 1024;
+/// Parts within parts, such as the sums in `1 + 1 + 1`: evaluating one within another takes room on the stack of whoever does.
+const DEEPEST: usize = 200;
+/// Stack for parsing, whose depth is seen only once it is done, in bytes. Only what is used of it is ever there.
+const PARSER_STACK: usize = 64 * 1024 * 1024;
+
 /// A compiled expression.
 pub struct Expression {
     text: String,
@@ -62,13 +69,11 @@ pub struct Scope {
 impl Expression {
     /// Compiles `text`, which may name only `roots`.
     pub fn compile(text: &str, roots: &[&str]) -> Result<Self, BadExpression> {
-        // The parser panics on a few malformed texts: a panic is an error in relay.toml, not ours.
-        let compiled = std::panic::catch_unwind(|| Program::compile(text));
-        let program = match compiled {
-            Ok(Ok(program)) => program,
-            Ok(Err(errors)) => return Err(syntax_error(&errors)),
-            Err(_) => return Err(BadExpression::plain("cannot be parsed")),
-        };
+        if text.len() > LONGEST {
+            let message = format!("longer than {LONGEST} bytes");
+            return Err(BadExpression::plain(message));
+        }
+        let program = parse(text)?;
         let mut found = Names::default();
         found.walk(program.expression(), &mut Vec::new());
         if let Some(name) = found
@@ -154,6 +159,33 @@ impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Expression({})", self.text)
     }
+}
+
+/// Parses on a thread of its own: the parser goes as deep as the text does, and panics on a few malformed ones. Neither
+/// may take the relay along, as it is reading a bad edit.
+fn parse(text: &str) -> Result<Program, BadExpression> {
+    let parse = || {
+        let program = Program::compile(text).map_err(|errors| syntax_error(&errors))?;
+        // What is too deep is dropped here, too, where there is room.
+        if names::depth(program.expression()) > DEEPEST {
+            let message = format!("nested more than {DEEPEST} levels deep");
+            return Err(BadExpression::plain(message));
+        }
+        Ok(program)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("parser".to_owned())
+            .stack_size(PARSER_STACK);
+        let parsed = thread
+            .spawn_scoped(scope, parse)
+            .map(std::thread::ScopedJoinHandle::join);
+        match parsed {
+            Ok(Ok(parsed)) => parsed,
+            Ok(Err(_)) => Err(BadExpression::plain("cannot be parsed")),
+            Err(error) => Err(BadExpression::plain(format!("cannot be parsed: {error}"))),
+        }
+    })
 }
 
 impl BadExpression {
@@ -422,5 +454,35 @@ mod tests {
         ] {
             assert_eq!(test(text), Ok(true), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_that_goes_deep_is_refused_and_takes_nobody_along() {
+        let deep = |part: &str, count| format!("{}1 == 1", part.repeat(count));
+        let chain = |part: &str, count| format!("result{} == 1", part.repeat(count));
+        for (text, why) in [
+            (deep("1 + ", 150), None),
+            (
+                deep("1 + ", 4_000),
+                Some("nested more than 200 levels deep"),
+            ),
+            (chain(".a", 8_000), Some("nested more than 200 levels deep")),
+            (
+                chain("[0]", 5_000),
+                Some("nested more than 200 levels deep"),
+            ),
+            (deep("1 + ", 5_000), Some("longer than 16384 bytes")),
+        ] {
+            let compiled = Expression::compile(&text, EVENT_ROOTS);
+            let refused = compiled.err().map(|bad| bad.message);
+            assert_eq!(refused.as_deref(), why, "{} bytes", text.len());
+        }
+        for part in ["(", "[", "{", "!(", "-(", "true ? ", "[{"] {
+            let compiled = Expression::compile(&part.repeat(5_000), EVENT_ROOTS);
+            assert!(compiled.is_err(), "{part}");
+        }
+        let list: Vec<String> = (0..900).map(|n| format!("\"{n}\"")).collect();
+        let long = format!("result.name in [{}]", list.join(", "));
+        assert!(Expression::compile(&long, EVENT_ROOTS).is_ok());
     }
 }

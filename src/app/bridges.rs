@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::destination::Action;
 use crate::dispatch::{Handle, Terms, request};
 use crate::intake::Intake;
-use crate::model::{ALERTS, DeliveryId, Event, Name, Refusal, Verdict, plus};
+use crate::model::{ALERTS, DeliveryId, Event, Name, Refusal, Verdict};
 use crate::store::{Commons, Condemned, EventDetail, NewDelivery, Store, StoreError, Told, Work};
 use crate::transport::Transport;
 use crate::upkeep::{Direct, Lanes, Rulebook};
@@ -56,7 +56,7 @@ impl LanesOf {
             if self.lanes.snapshot().await.is_err() {
                 return false;
             }
-            self.clock.sleep_until(plus(self.clock.now(), PAUSE)).await;
+            self.clock.pause(PAUSE).await;
         }
     }
 

@@ -48,7 +48,7 @@ use crate::doorbell::doorbell;
 use crate::http::admin::{InForce, Streams};
 use crate::http::{Certificates, Ingress, Server, ServerLimits, Stop, TlsError};
 use crate::intake::Intake;
-use crate::model::{Name, plus};
+use crate::model::Name;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Telemetry, Traces};
 use crate::transport::{Names, NetworkTransport, SystemNames, Transport};
@@ -335,11 +335,10 @@ impl Relay {
     /// `force` cuts the grace short.
     pub async fn shut_down(mut self, force: CancellationToken) -> Ended {
         self.draining.store(true, Ordering::Relaxed);
-        let deadline = plus(self.clock.now(), self.grace);
         let out_of_time = async {
             tokio::select! {
                 () = force.cancelled() => {}
-                () = self.clock.sleep_until(deadline) => {}
+                () = self.clock.pause(self.grace) => {}
             }
         };
         self.stop.ingress.drain.cancel();

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Reloader;
 use crate::clock::Clock;
-use crate::model::plus;
 
 /// How often the files are looked at. A change that stood for two looks takes effect.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,7 +22,7 @@ pub(super) async fn watch(reloader: Arc<Reloader>, clock: Arc<dyn Clock>, stop: 
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.idle_until(plus(clock.now(), LOOK)) => {}
+            () = clock.idle(LOOK) => {}
         }
         let (files, tried) = reloader.tried();
         let now = Some(look(files).await);

@@ -96,6 +96,11 @@ impl Office {
         if admin.cannot_be_a_base() {
             bail!("--admin is no address that can be asked; write http://127.0.0.1:8081");
         }
+        if !admin.username().is_empty() || admin.password().is_some() {
+            bail!(
+                "--admin has a name or a password in it, which is not how the admin API is opened; give its token with --token or in RELAY_ADMIN_TOKEN"
+            );
+        }
         let environment = || {
             let mut variables = config::environment().into_iter();
             let (_, value) = variables.find(|(name, _)| name == "RELAY_ADMIN_TOKEN")?;

@@ -218,7 +218,7 @@ impl<'a> Wish<'a> {
         let mut line = Progress::default();
         while job.state == JobState::Running {
             line.show(&job);
-            clock.sleep_until(plus(clock.now(), LOOK)).await;
+            clock.pause(LOOK).await;
             body = office.get(&format!("/api/v1/jobs/{id}"), &[]).await?;
             job = understood(&body)?;
         }

@@ -16,7 +16,6 @@ use crate::app;
 use crate::clock::Clock;
 use crate::http::body::{BodyBudget, BodyLimits, Inbound, read_body};
 use crate::http::{Handler, Peer, Reply, Server, ServerLimits, Stop};
-use crate::model::plus;
 
 #[derive(Debug, Args)]
 pub(super) struct SinkArgs {
@@ -108,9 +107,7 @@ impl Handler for Sink {
             )),
             Err(error) => say(format_args!("({error})\n")),
         }
-        self.clock
-            .sleep_until(plus(self.clock.now(), self.args.delay))
-            .await;
+        self.clock.pause(self.args.delay).await;
         let text = if status.is_success() { "ok" } else { "no" };
         let mut response = Response::new(Reply::new(text));
         *response.status_mut() = status;

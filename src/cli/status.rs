@@ -324,6 +324,12 @@ impl Destination {
     /// Where it is healthy and things wait all the same.
     fn slow(&self, now: Timestamp) -> Option<String> {
         let (name, waiting) = (&self.name, self.count(State::Waiting));
+        if self.reason.contains("failed: ") {
+            let reason = &self.reason;
+            return Some(format!(
+                "{name} has {waiting} waiting: {reason}; it is tried again by itself"
+            ));
+        }
         if let Some(until) = self.held_until.filter(|until| *until > now) {
             let left = between(now, until);
             return Some(format!(
@@ -370,6 +376,14 @@ mod tests {
             oldest_created_at: None,
             owner: None,
         }
+    }
+
+    #[test]
+    fn a_destination_whose_attempts_fail_is_told_before_it_counts_as_open() {
+        let failing = "the last 2 attempts failed: cannot connect: Connection refused";
+        let told = lane(LaneState::Healthy, failing).trouble(at(30));
+        let expected = format!("ats has 12 waiting: {failing}; it is tried again by itself");
+        assert_eq!(told, [expected]);
     }
 
     #[test]

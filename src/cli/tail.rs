@@ -15,7 +15,6 @@ use super::table::{plain, second};
 use super::{Global, complain};
 use crate::app;
 use crate::clock::Clock;
-use crate::model::plus;
 use crate::transport::Incoming;
 
 mod stream;
@@ -87,8 +86,7 @@ pub(super) async fn run(global: &Global, args: &TailArgs) -> anyhow::Result<Exit
                 tail.office.admin
             ));
         }
-        let again = plus(tail.clock.now(), AGAIN);
-        tail.clock.sleep_until(again).await;
+        tail.clock.pause(AGAIN).await;
     }
 }
 
@@ -96,10 +94,9 @@ impl Tail {
     async fn follow(&self, mut incoming: Incoming) -> Ended {
         let mut lines = Lines::default();
         loop {
-            let silent = plus(self.clock.now(), SILENCE);
             let chunk = tokio::select! {
                 chunk = incoming.chunk() => chunk,
-                () = self.clock.sleep_until(silent) => None,
+                () = self.clock.pause(SILENCE) => None,
             };
             let Some(chunk) = chunk else {
                 return Ended::Gone;

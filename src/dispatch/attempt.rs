@@ -13,9 +13,7 @@ use super::tokens::{Held, Tokens};
 use super::window::Entry;
 use crate::clock::Clock;
 use crate::destination::{Again, Destination, Judgement, Revisions, Unsendable};
-use crate::model::{
-    ALERTS, Attempt as Record, Cause, DeliveryId, Name, State, Verdict, after, plus,
-};
+use crate::model::{ALERTS, Attempt as Record, Cause, DeliveryId, Name, State, Verdict, after};
 use crate::store::{
     Fence, Outcome, Receipt, Settled, Settlement, Since, Store, StoreError, Waiting, Work,
 };
@@ -284,10 +282,7 @@ impl Attempt {
                         tracing::error!(delivery = %self.id(), %error, "attempt cannot be recorded yet: trying on");
                         told = true;
                     }
-                    self.bench
-                        .clock
-                        .sleep_until(plus(self.bench.clock.now(), STORE_PAUSE))
-                        .await;
+                    self.bench.clock.pause(STORE_PAUSE).await;
                 }
             }
         }

@@ -13,8 +13,9 @@ use crate::model::{EventId, LaneState, plus};
 pub(super) struct Breaker {
     policy: BreakerPolicy,
     trouble: Option<Trouble>,
-    /// Failures in a row.
+    /// Failures in a row, and why the last failed.
     failures: u32,
+    last_failure: String,
     /// Different events rejected in a row.
     rejected: Vec<EventId>,
     /// When the last attempt that was accepted had begun.
@@ -59,6 +60,7 @@ impl Breaker {
             policy,
             trouble: None,
             failures: 0,
+            last_failure: String::new(),
             rejected: Vec::new(),
             last_accepted: None,
         }
@@ -85,8 +87,15 @@ impl Breaker {
         self.trouble.as_ref()
     }
 
+    /// How many attempts in a row failed while nothing is wrong yet, and why the last did.
+    pub(super) fn failing(&self) -> Option<(u32, &str)> {
+        let so_far = self.failures > 0 && self.trouble.is_none();
+        so_far.then_some((self.failures, &self.last_failure))
+    }
+
     /// Gives another reason for the trouble there is.
     pub(super) fn reword(&mut self, reason: &str) {
+        reason.clone_into(&mut self.last_failure);
         if let Some(trouble) = &mut self.trouble {
             reason.clone_into(&mut trouble.reason);
         }
@@ -123,6 +132,7 @@ impl Breaker {
             return self.still_in_trouble(now, probe);
         }
         self.failures += 1;
+        reason.clone_into(&mut self.last_failure);
         if self.failures < self.policy.failures.get() {
             return Change::None;
         }

@@ -11,7 +11,7 @@ use super::breaker::Change;
 use super::handle::{Command, Snapshot};
 use super::lane::Lane;
 use super::{Dispatcher, LaneSpec, RouteValues};
-use crate::model::{DeliveryId, Name, plus};
+use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, StoreError};
 
 /// Somebody waits until these deliveries are not under way any more.
@@ -197,8 +197,7 @@ impl Dispatcher {
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::error!(%error, "lanes cannot be taken yet: trying on");
-                    let clock = &self.bench.clock;
-                    clock.sleep_until(plus(clock.now(), STORE_PAUSE)).await;
+                    self.bench.clock.pause(STORE_PAUSE).await;
                 }
             }
         };

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::handle::Handle;
 use crate::clock::Clock;
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::plus;
 use crate::store::{Store, Told};
 
 /// How long rings are gathered.
@@ -89,6 +88,6 @@ impl Crier {
     }
 
     async fn pause(&self, length: Duration) {
-        self.clock.idle_until(plus(self.clock.now(), length)).await;
+        self.clock.idle(length).await;
     }
 }

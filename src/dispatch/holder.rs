@@ -14,7 +14,7 @@ use super::handle::{Handle, Stopped};
 use super::holding::{Have, Order};
 use super::ownership::{self, Scene};
 use crate::clock::Clock;
-use crate::model::{Name, plus};
+use crate::model::Name;
 use crate::store::{Commons, Fence, Held, LEASE, Presence, Store, StoreError, Told, UPKEEP, Whose};
 
 /// How often the relay says that it is alive.
@@ -82,13 +82,12 @@ impl Holder {
         let mut left = false;
         loop {
             let clock = &self.with.clock;
-            let next = plus(clock.now(), TICK);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.with.leaving.cancelled(), if !left => left = true,
-                () = clock.idle_until(next) => {}
+                () = clock.idle(TICK) => {}
                 () = self.with.lanes.nudge.notified() => {
-                    clock.idle_until(plus(clock.now(), GATHER)).await;
+                    clock.idle(GATHER).await;
                 }
             }
             let ticked = tokio::select! {
@@ -260,7 +259,7 @@ impl Holder {
                 }
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = clock.idle_until(plus(clock.now(), TICK)) => {}
+                    () = clock.idle(TICK) => {}
                 }
             }
         });

@@ -446,7 +446,11 @@ impl Lane {
             None if self.gate.held_until(now).is_some() => {
                 "it asked to be sent nothing for a while; resume ends that".to_owned()
             }
-            None => String::new(),
+            None => match self.breaker.failing() {
+                Some((1, why)) => format!("the last attempt failed: {why}"),
+                Some((count, why)) => format!("the last {count} attempts failed: {why}"),
+                None => String::new(),
+            },
         };
         LaneView {
             destination: self.name().clone(),

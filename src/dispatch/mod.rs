@@ -27,6 +27,7 @@ pub use tokens::Tokens;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
@@ -139,7 +140,15 @@ impl Dispatcher {
             if stopping && self.lanes.values().all(Lane::is_idle) {
                 return;
             }
-            let wake = if stopping { None } else { self.pump() };
+            let wake = if stopping {
+                None
+            } else {
+                // What was rung while something else was seen to decides what may go out now.
+                while let Some(true) = self.listener.hear(&mut rings, BATCH).now_or_never() {
+                    rings.drain(..).for_each(|ring| self.ring(ring));
+                }
+                self.pump()
+            };
             let asleep = async {
                 match wake {
                     Some(at) => clock.sleep_until(at).await,

@@ -90,6 +90,38 @@ impl Names {
     }
 }
 
+/// How many parts are within one another, at most.
+pub(super) fn depth(node: &IdedExpr) -> usize {
+    let deepest = |parts: &mut dyn Iterator<Item = &IdedExpr>| parts.map(depth).max().unwrap_or(0);
+    let below = match &node.expr {
+        Expr::Select(select) => depth(&select.operand),
+        Expr::Call(call) => {
+            let target = call.target.iter().map(|target| &**target);
+            deepest(&mut target.chain(&call.args))
+        }
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Map(map) => {
+            let entries = map.entries.iter().filter_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => Some([&entry.key, &entry.value]),
+                EntryExpr::StructField(_) => None,
+            });
+            deepest(&mut entries.flatten())
+        }
+        Expr::Comprehension(each) => {
+            let parts = [
+                &each.iter_range,
+                &each.accu_init,
+                &each.loop_cond,
+                &each.loop_step,
+                &each.result,
+            ];
+            deepest(&mut parts.into_iter())
+        }
+        Expr::Ident(_) | Expr::Struct(_) | Expr::Literal(_) | Expr::Unspecified => 0,
+    };
+    1 + below
+}
+
 /// The name in `name == null` and `name != null`, which needs none of its fields.
 fn asked_for_null(call: &CallExpr) -> Option<&str> {
     let compares = matches!(call.func_name.as_str(), "_==_" | "_!=_");

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use http::{Method, Uri};
+use http::header::HOST;
+use http::request::Parts;
+use http::{Method, Uri, Version};
 use percent_encoding::percent_decode_str;
 
 use super::dashboard::File;
@@ -14,6 +16,11 @@ const MAX_NAME: usize = 128;
 
 const READ: &str = "GET, HEAD";
 const POST: &str = "POST";
+
+/// Whether a request says once which host it is for, as HTTP/1.1 must (RFC 9112, section 3.2). HTTP/2 has it in the target.
+pub(super) fn names_one_host(parts: &Parts) -> bool {
+    parts.version != Version::HTTP_11 || parts.headers.get_all(HOST).iter().count() == 1
+}
 
 /// What senders may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]

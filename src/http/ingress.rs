@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
-use super::call::IngressCall;
+use super::call::{IngressCall, names_one_host};
 use super::problem::{Problem, Refusal, Unavailable};
 use super::{Handler, Peer, Reply, ServerSettings};
 use crate::clock::Clock;
@@ -68,6 +68,9 @@ impl Ingress {
         peer: Peer,
     ) -> Result<Response<Reply>, Refused> {
         let (parts, body) = request.into_parts();
+        if !names_one_host(&parts) {
+            return Err((None, Refusal::BadHost));
+        }
         let IngressCall::Hook { source: name } = IngressCall::parse(&parts.method, &parts.uri)
             .map_err(|no_call| (None, no_call.into()))?;
         let source = self.intake.source(&name).ok_or((None, Refusal::NotFound))?;

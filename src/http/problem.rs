@@ -31,6 +31,8 @@ pub enum Refusal {
     },
     /// The body broke off or was malformed on the wire.
     BrokenBody,
+    /// HTTP/1.1 without a Host header, or with several: who passed it on may have believed another.
+    BadHost,
     Unauthorized {
         /// For `WWW-Authenticate`: `Bearer`, `Basic realm="…"`, or another scheme's name.
         challenge: &'static str,
@@ -91,6 +93,8 @@ pub enum AdminProblem {
         detail: Cow<'static, str>,
     },
     BrokenBody,
+    /// Like that of [`Refusal`].
+    BadHost,
     SlowBody,
     TooLarge {
         limit: u64,
@@ -217,7 +221,9 @@ impl From<Problem> for Response<Reply> {
 impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson | Self::TooDeep { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::NotJson | Self::TooDeep { .. } | Self::BrokenBody | Self::BadHost => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -241,6 +247,7 @@ impl From<Refusal> for Problem {
                 .detail(format!("The body is nested more than {limit} levels deep."))
                 .member("limit", limit),
             Refusal::BrokenBody => broken_body(),
+            Refusal::BadHost => bad_host(),
             Refusal::Unauthorized { challenge } => Self::plain(status)
                 .detail("The credentials of this source are missing or wrong.")
                 .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)),
@@ -266,7 +273,7 @@ impl From<Refusal> for Problem {
 impl AdminProblem {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest { .. } | Self::BrokenBody | Self::BadHost => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -300,6 +307,7 @@ impl From<AdminProblem> for Problem {
             AdminProblem::NotFound => plain.detail("There is nothing by that name here."),
             AdminProblem::MethodNotAllowed { allow } => method_not_allowed(allow),
             AdminProblem::BrokenBody => broken_body(),
+            AdminProblem::BadHost => bad_host(),
             AdminProblem::SlowBody => slow_body(),
             AdminProblem::TooLarge { limit } => too_large(limit),
             AdminProblem::UnsupportedMediaType => {
@@ -323,6 +331,11 @@ impl From<AdminProblem> for Problem {
             } => unavailable(reason, retry_after),
         }
     }
+}
+
+fn bad_host() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad-host")
+        .detail("A request of HTTP/1.1 has one Host header (RFC 9112, section 3.2).")
 }
 
 fn broken_body() -> Problem {

@@ -236,10 +236,9 @@ impl Hall {
 
     /// Waits until a connection is gone, or for a moment: false then.
     async fn somebody_left(&self) -> bool {
-        let until = plus(self.clock.now(), PAUSE);
         tokio::select! {
             () = self.guests.left.notified() => true,
-            () = self.clock.sleep_until(until) => false,
+            () = self.clock.pause(PAUSE) => false,
         }
     }
 

@@ -27,6 +27,10 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Thrown away in one go.
 const LINGER_STEP: usize = 16 * 1024;
 
+/// Bytes read in one turn of a connection's task. A peer that sends faster than we read would else hold a thread, with every
+/// connection that waits for it, for as long as the runtime lets a task go on.
+const TURN_BYTES: usize = 32 * 1024;
+
 /// A stream that tells its link what happens on it.
 pub(super) struct Wire {
     stream: Stream,
@@ -34,6 +38,8 @@ pub(super) struct Wire {
     /// How long the peer may take no bytes, and how long the end may take.
     deadline: Duration,
     saw_end: bool,
+    /// Bytes read since the task last gave way.
+    turn: usize,
     stalled: Option<Pin<Box<Sleep>>>,
     closing: Closing,
 }
@@ -51,6 +57,7 @@ impl Wire {
             link,
             deadline,
             saw_end: false,
+            turn: 0,
             stalled: None,
             closing: Closing::Open,
         }
@@ -111,9 +118,19 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.turn >= TURN_BYTES {
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let outcome = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if outcome.is_pending() {
+            this.turn = 0;
+        }
+        ready!(outcome)?;
         let more = buffer.filled().len() - before;
+        this.turn += more;
         if more == 0 {
             this.saw_end = true;
         } else if !this.link.read(more) {
@@ -177,5 +194,48 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.link.closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker_ref;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A wire that `bytes` are coming in on.
+    async fn receiving(bytes: usize) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        peer.write_all(&vec![b'x'; bytes]).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
+        let link = Arc::new(Link::new(timer::now()));
+        let wire = Wire::new(Either::Left(stream), link, Duration::from_secs(1));
+        (wire, peer)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_without_end_does_not_hold_the_thread() {
+        let (mut wire, _peer) = receiving(4 * TURN_BYTES).await;
+        let mut cx = Context::from_waker(noop_waker_ref());
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            let mut turn = 0;
+            loop {
+                let mut room = [0; 1024];
+                let mut buffer = ReadBuf::new(&mut room);
+                match Pin::new(&mut wire).poll_read(&mut cx, &mut buffer) {
+                    Poll::Ready(outcome) => outcome.unwrap(),
+                    Poll::Pending => break,
+                }
+                turn += buffer.filled().len();
+            }
+            turns.push(turn);
+        }
+        assert_eq!(turns, [TURN_BYTES; 3]);
     }
 }

@@ -12,6 +12,7 @@ pub use pace::Pace;
 pub use traces::{Span, TRACEPARENT, TraceSettings, Traces};
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::model::{
-    Cause, DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict,
+    Cause, DeliveryId, EventId, EventType, LaneState, Name, SourceState, State, Verdict, after,
 };
 
 /// Tells what happened.
@@ -29,6 +30,10 @@ pub struct Telemetry {
     feed: broadcast::Sender<Happening>,
     paces: Mutex<pace::Buckets>,
     hush: Mutex<hush::Hush>,
+    /// A body was not taken for a fault of our own, and none was taken since.
+    failing: AtomicBool,
+    /// When the last one was not, and why.
+    last_fault: Mutex<Option<(Timestamp, String)>>,
 }
 
 /// One thing that happened, as the feed tells it.
@@ -113,6 +118,8 @@ impl Telemetry {
             feed: broadcast::channel(1024).0,
             paces: Mutex::default(),
             hush: Mutex::default(),
+            failing: AtomicBool::new(false),
+            last_fault: Mutex::default(),
         }
     }
 
@@ -123,6 +130,9 @@ impl Telemetry {
 
     /// A body was taken, `took` after it had arrived whole.
     pub fn received(&self, received: Received, took: Duration) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("events are taken again");
+        }
         let outcome = if received.duplicate {
             "duplicate"
         } else {
@@ -142,7 +152,13 @@ impl Telemetry {
             changed = received.changed.join(","),
             deliveries = received.deliveries,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "event {outcome} from {}", received.source
+            "event {outcome} from {}{}",
+            received.source,
+            if received.deliveries == 0 && !received.duplicate {
+                "; it goes nowhere: no route took it"
+            } else {
+                ""
+            }
         );
         self.tell(Happening::Event(received));
     }
@@ -163,8 +179,30 @@ impl Telemetry {
 
     /// A body of `source` was not taken for a fault of our own, whose words hold no data.
     pub fn not_taken(&self, at: Timestamp, source: &str, error: &dyn std::error::Error) {
+        *self.fault() = Some((at, error.to_string()));
+        self.failing.store(true, Ordering::Relaxed);
         if let Some(left_out) = self.left_out(at, source, NOT_TAKEN) {
             tracing::error!(source, %error, left_out, "event not taken");
+        }
+    }
+
+    /// Why the last body was not taken, where that is no longer ago than `within` and none was taken since.
+    pub fn failing(&self, now: Timestamp, within: Duration) -> Option<String> {
+        let (at, words) = self.fault().clone()?;
+        let lately = after(at, now) <= within && self.failing.load(Ordering::Relaxed);
+        lately.then_some(words)
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
+        self.last_fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An admin request was not answered for a fault of the store, whose words hold no data.
+    pub fn not_answered(&self, at: Timestamp, error: &str) {
+        if let Some(left_out) = self.left_out(at, "[admin]", NOT_TAKEN) {
+            tracing::error!(error, left_out, "admin request not answered");
         }
     }
 

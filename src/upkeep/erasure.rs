@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::model::{DeliveryId, Name, plus};
+use crate::model::{DeliveryId, Name};
 use crate::store::{Condemned, Erasure, Store, StoreError, Whose};
 
 /// Before the store's log is tried again.
@@ -85,7 +85,7 @@ impl Eraser {
                 tracing::warn!(%error, "an erasure waits until the store's log can be emptied");
                 told = true;
             }
-            self.clock.sleep_until(plus(self.clock.now(), PAUSE)).await;
+            self.clock.pause(PAUSE).await;
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Jobs {
                 }
                 tokio::select! {
                     () = self.begun.notified() => {}
-                    () = self.clock.idle_until(plus(self.clock.now(), PAUSE)) => {}
+                    () = self.clock.idle(PAUSE) => {}
                 }
             };
             tokio::select! {

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::model::{Name, plus};
+use crate::model::Name;
 use crate::store::{Keep, Store, Whose};
 
 /// Between two steps of something that is not done.
@@ -88,32 +88,29 @@ impl Upkeep {
         let mut retention = retention::Retention::default();
         let mut moved = HashSet::new();
         let mut known = senders::Known::new();
-        let mut step_at = self.clock.now();
-        let mut look_at = plus(step_at, LOOK);
+        let mut step_at = self.clock.monotonic();
+        let mut look_at = step_at + LOOK;
         let mut resealing = resealing::Resealing::default();
         let mut reseal_at = Some(step_at);
         loop {
             let moving = !self.move_renamed(&mut moved).await && duty.is_shared();
-            if self.clock.now() >= step_at {
+            if self.clock.monotonic() >= step_at {
                 let pause = self.step(&mut retention).await;
-                step_at = plus(self.clock.now(), pause);
+                step_at = self.clock.monotonic() + pause;
             }
-            if self.clock.now() >= look_at {
+            if self.clock.monotonic() >= look_at {
                 self.senders.watch(&mut known).await;
-                look_at = plus(self.clock.now(), LOOK);
+                look_at = self.clock.monotonic() + LOOK;
             }
-            if reseal_at.is_some_and(|at| self.clock.now() >= at) {
+            if reseal_at.is_some_and(|at| self.clock.monotonic() >= at) {
                 let pause = self.reseal(&mut resealing).await;
-                reseal_at = pause.map(|pause| plus(self.clock.now(), pause));
+                reseal_at = pause.map(|pause| self.clock.monotonic() + pause);
             }
             let next = step_at.min(look_at);
             let next = reseal_at.map_or(next, |at| at.min(next));
+            let left = next.saturating_sub(self.clock.monotonic());
             // Another relay has not let go yet of what is to be moved.
-            let next = if moving {
-                next.min(plus(self.clock.now(), PAUSE))
-            } else {
-                next
-            };
+            let left = if moving { left.min(PAUSE) } else { left };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -121,7 +118,7 @@ impl Upkeep {
                 () = self.renamed.changed.notified() => {}
                 // Put back to waiting, or accepted by the rules from before.
                 () = self.mover.unserved() => moved.clear(),
-                () = self.clock.idle_until(next) => {}
+                () = self.clock.idle(left) => {}
             }
         }
     }
@@ -179,7 +176,7 @@ impl Upkeep {
             tracing::warn!(%error, "an erasure that was interrupted waits for the store");
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.clock.idle_until(plus(self.clock.now(), ROUND)) => {}
+                () = self.clock.idle(RETRY) => {}
             }
         }
     }

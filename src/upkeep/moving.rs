@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Lanes;
 use crate::clock::Clock;
 use crate::doorbell::{Doorbell, Ring};
-use crate::model::{Name, plus};
+use crate::model::Name;
 use crate::store::{Move, Moved, Store, StoreError};
 
 /// Deliveries moved in one transaction.
@@ -61,7 +61,7 @@ impl Mover {
                 break;
             }
             // What is under way may come back as waiting.
-            self.clock.sleep_until(plus(self.clock.now(), PAUSE)).await;
+            self.clock.pause(PAUSE).await;
         }
         if all.deliveries + all.discarded > 0 {
             let (moved, discarded) = (all.deliveries, all.discarded);

@@ -87,8 +87,8 @@ async fn while_the_database_is_gone_a_relay_says_so_and_then_goes_on() {
     }
     assert_eq!(readiness(&process).await, 503);
     cluster.go_on();
-    assert_eq!(readiness(&process).await, 200);
     assert_eq!(post(&process, "s-2").await.status.as_u16(), 202);
+    assert_eq!(readiness(&process).await, 200);
     receiver.until(|receiver| receiver.taken().len() == 2).await;
     assert!(!process.said().contains("sesame"));
     let lines = process.said().lines().count();

@@ -78,6 +78,10 @@ async fn every_view(page: &Page, relay: &TestRelay, look: &str) {
             .js("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             .await;
         assert_eq!(over, 0, "{view} is wider than the screen");
+        let text = page.text("main").await;
+        for stray in ["null", "undefined", "[object"] {
+            assert!(!text.contains(stray), "{view} shows {stray}: {text}");
+        }
     }
     page.click_on("details.personal summary").await;
     page.click("Replay to hiring").await;

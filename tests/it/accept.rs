@@ -1,6 +1,7 @@
 //! What senders are told, and that it is true by then.
 
 use mojito_relay::model::State;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{PLAIN, TestRelay, sample, submitted};
 
@@ -98,6 +99,28 @@ async fn what_is_not_taken_is_told_why() {
         .request(http::Method::GET, &url, bytes::Bytes::new(), &[])
         .await;
     assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_its_host_once() {
+    let relay = TestRelay::start(PLAIN).await;
+    let ingress = relay.sender().ingress;
+    let answer = async |head: &str| {
+        let mut stream = tokio::net::TcpStream::connect(ingress).await.unwrap();
+        let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let to = "POST /hooks/jobmojito";
+    for hosts in ["", "host: a\r\nhost: b\r\n", "host: a\r\nhost: a\r\n"] {
+        let answer = answer(&format!("{to} HTTP/1.1\r\n{hosts}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("problem:bad-host"), "{answer}");
+    }
+    let older = answer(&format!("{to} HTTP/1.0\r\n")).await;
+    assert!(older.starts_with("HTTP/1.0 202 "), "{older}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,4 +251,25 @@ async fn any_json_sender_gets_the_same_revisions_and_promises() {
     assert_eq!(relay.post("shop", body(true)).await.json()["revision"], 2);
     relay.ended(State::Delivered, 2).await;
     assert_eq!(relay.post("shop", "{}").await.json()["type"], "other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_event_that_was_not_taken_the_relay_is_not_ready_for_a_while() {
+    let relay = TestRelay::start(PLAIN).await;
+    let ready = async || relay.get("/readyz").await.status;
+    relay.store.fail(&["accept"]);
+    assert_eq!(ready().await, 200, "nobody has noticed yet");
+    let answer = relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(answer.status, 503);
+    let told = relay.get("/readyz").await;
+    let words = told.json()["detail"].to_string();
+    assert_eq!(told.status, 503);
+    assert!(words.contains("the disk is full"), "{words}");
+    relay.advance(std::time::Duration::from_secs(6));
+    assert_eq!(ready().await, 200, "or nothing would ever try again");
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(ready().await, 503);
+    relay.store.fail(&[]);
+    relay.post("jobmojito", submitted("a", 1.0)).await;
+    assert_eq!(ready().await, 200, "the next one was taken");
 }

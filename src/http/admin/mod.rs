@@ -28,7 +28,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::body::{BodyBudget, BodyLimits, Inbound, read_body};
-use super::call::AdminCall;
+use super::call::{AdminCall, names_one_host};
 use super::problem::{AdminProblem, Problem, Unavailable};
 use super::{Handler, Peer, Reply};
 use crate::clock::Clock;
@@ -38,6 +38,9 @@ use crate::store::{Store, StoreError, Tally, Whose};
 use crate::telemetry::{LaneGauges, Telemetry};
 use crate::upkeep::{Eraser, Jobs, Mover, Senders};
 
+/// For so long after an event was not taken the relay is not ready, unless another one was taken since: as long as its
+/// sender was asked to wait.
+const LATELY: Duration = TRY_AGAIN;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Largest body of an admin request, in bytes.
 const MAX_BODY: u64 = 64 * 1024;
@@ -97,6 +100,9 @@ type Answer = Result<Response<Reply>, AdminProblem>;
 impl Admin {
     async fn answer(&self, request: Request<Inbound>, peer: Peer) -> Answer {
         let (parts, body) = request.into_parts();
+        if !names_one_host(&parts) {
+            return Err(AdminProblem::BadHost);
+        }
         let call = AdminCall::parse(&parts.method, &parts.uri)?;
         if !call.is_open() {
             self.authorize(&parts, peer).inspect_err(|problem| {
@@ -225,8 +231,19 @@ impl Admin {
                 retry_after: TRY_AGAIN,
             });
         }
-        self.store.ready().await?;
+        self.writable().await?;
         Ok(text("text/plain; charset=utf-8", "ready\n".to_owned()))
+    }
+
+    /// A write succeeds now, and that of the last event did: a small one may still find room where an event does not.
+    async fn writable(&self) -> Result<(), AdminProblem> {
+        self.store.ready().await?;
+        let failing = self.telemetry.failing(self.clock.now(), LATELY);
+        let unready = |words| AdminProblem::StoreFails {
+            words,
+            retry_after: TRY_AGAIN,
+        };
+        failing.map_or(Ok(()), |words| Err(unready(words)))
     }
 
     async fn metrics(&self) -> Answer {
@@ -238,7 +255,7 @@ impl Admin {
                 .set_lanes(self.clock.now(), &gauges(&snapshot, &tallies));
         }
         self.senders.measure().await;
-        let writable = self.store.ready().await.is_ok();
+        let writable = self.writable().await.is_ok();
         self.telemetry.metrics.set_writable(writable);
         Ok(text(
             "text/plain; version=0.0.4; charset=utf-8",
@@ -313,10 +330,12 @@ impl Admin {
 #[async_trait]
 impl Handler for Admin {
     async fn handle(&self, request: Request<Inbound>, peer: Peer) -> Response<Reply> {
-        let mut response = self
-            .answer(request, peer)
-            .await
-            .unwrap_or_else(|problem| Problem::from(problem).into());
+        let mut response = self.answer(request, peer).await.unwrap_or_else(|problem| {
+            if let AdminProblem::StoreFails { words, .. } = &problem {
+                self.telemetry.not_answered(self.clock.now(), words);
+            }
+            Problem::from(problem).into()
+        });
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(
@@ -329,7 +348,6 @@ impl Handler for Admin {
 
 impl From<StoreError> for AdminProblem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "admin request not answered");
         Self::StoreFails {
             words: error.to_string(),
             retry_after: TRY_AGAIN,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Admin, AdminProblem, Answer, json, views};
 use crate::model::Limit;
-use crate::model::{DeliveryId, LaneState, Name, State, plus};
+use crate::model::{DeliveryId, LaneState, Name, State};
 use crate::store::{Commons, DeliveryFilter, LaneRecord, Owned, Roll, StoreError, Told, UPKEEP};
 
 /// How long a wish may take that another relay is to obey, before it is answered that it is on its way.
@@ -126,11 +126,11 @@ impl Admin {
         commons.wish(name, paused).await?;
         // Who does not hear it finds it within a second.
         let _found_later = commons.cry(vec![Told::Leases]).await;
-        let enough = plus(self.clock.now(), PATIENCE);
+        let enough = self.clock.monotonic() + PATIENCE;
         loop {
             let roll = commons.roll().await?;
             let done = lane(&roll, name).is_some_and(|owned| !owned.wished);
-            if done || self.clock.now() >= enough {
+            if done || self.clock.monotonic() >= enough {
                 let (state, reason) = stands(&roll, name);
                 let mut answer = json(&views::LaneStateView {
                     name: name.clone(),
@@ -143,7 +143,7 @@ impl Admin {
                 }
                 return Ok(answer);
             }
-            self.clock.sleep_until(plus(self.clock.now(), LOOK)).await;
+            self.clock.pause(LOOK).await;
         }
     }
 
@@ -159,12 +159,12 @@ impl Admin {
         };
         let number = commons.ask_to_clear().await?;
         let _found_later = commons.cry(vec![Told::Leases]).await;
-        let enough = plus(self.clock.now(), PATIENCE);
+        let enough = self.clock.monotonic() + PATIENCE;
         while commons.uncleared(number).await? > 0 {
-            if self.clock.now() >= enough {
+            if self.clock.monotonic() >= enough {
                 return Ok(None);
             }
-            self.clock.sleep_until(plus(self.clock.now(), LOOK)).await;
+            self.clock.pause(LOOK).await;
         }
         let one = self
             .store

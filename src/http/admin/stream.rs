@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::http::Reply;
-use crate::model::plus;
 use crate::telemetry::{Happening, Telemetry};
 
 /// Streams at once. Each costs a connection and a copy of what its reader has not taken yet.
@@ -94,7 +93,6 @@ impl Telling {
             self.opened = true;
             return Some(OPENING.to_owned());
         }
-        let silence = plus(self.clock.now(), HEARTBEAT);
         tokio::select! {
             biased;
             heard = self.heard.recv() => match heard {
@@ -108,7 +106,7 @@ impl Telling {
                 Err(RecvError::Closed) => None,
             },
             () = self.stop.cancelled() => None,
-            () = self.clock.sleep_until(silence) => Some(": still here\n\n".to_owned()),
+            () = self.clock.pause(HEARTBEAT) => Some(": still here\n\n".to_owned()),
         }
     }
 

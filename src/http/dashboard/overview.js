@@ -243,12 +243,12 @@ function showConfig(element, status, reload) {
       ? el("div", { class: "trouble" },
         el("p", {}, "The last reload, ", when(status.last_reload.at), ", changed nothing:"),
         el("pre", { tabindex: "0" }, failed.join("\n")))
-      : null,
+      : "",
     warnings.length > 0
       ? el("div", { class: "trouble" },
         el("p", {}, "The reload ", when(status.last_reload.at), " warned:"),
         el("pre", { tabindex: "0" }, warnings.join("\n")))
-      : null,
+      : "",
     el("p", {}, `Version ${status.version}, generation ${status.config.generation}, in force since `,
       when(status.loaded_at), ". ", el("code", {}, status.config.hash.slice(0, 12))),
     again,

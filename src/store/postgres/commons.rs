@@ -12,7 +12,7 @@ use super::Shared;
 use super::change::{Change, Tx};
 use super::fault::Fault;
 use super::rows::{self, get};
-use crate::model::{LaneState, Name, plus};
+use crate::model::{LaneState, Name};
 use crate::store::{
     Fence, Held, HeldLane, LEASE, LaneRecord, Owned, Presence, Replica, Roll, Seen,
 };
@@ -73,10 +73,9 @@ async fn in_time<T>(
     shared: &Shared,
     asked: impl Future<Output = Result<T, Fault>> + Send,
 ) -> Result<T, Fault> {
-    let late = plus(shared.clock.now(), HURRY);
     tokio::select! {
         answer = asked => answer,
-        () = shared.clock.idle_until(late) => Err(Fault::Slow),
+        () = shared.clock.idle(HURRY) => Err(Fault::Slow),
     }
 }
 

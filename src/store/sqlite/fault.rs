@@ -89,7 +89,7 @@ impl From<Fault> for StoreError {
 
 /// What to do with a store that is damaged.
 pub(super) const REPAIR: &str = "stop the relay and restore a backup made by `relay backup`, or move \
-     the file away to start with an empty store";
+     the file away, with those beside it, to start with an empty store";
 
 /// The file beside the log, which readers and writer share, could not be made or grow.
 const NO_ROOM: [i32; 2] = [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE];

@@ -18,9 +18,13 @@ pub(super) const APPLICATION_ID: i32 = 0x6d6a_7279;
 /// How long a connection waits for a lock that somebody else holds, such as a backup tool.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The lock beside the file. It goes with this handle.
+/// The lock of a store. It goes with these handles.
 pub(super) struct Lock {
-    pub(super) file: File,
+    /// Beside the file, where it outlives one that is moved away.
+    file: File,
+    /// The file itself, which may have further names. `SQLite`'s own locks are of another kind, and would go with this
+    /// handle: it is kept for as long as the file is open.
+    _itself: File,
     /// The file by its own name: beside a link to it there would be another lock.
     pub(super) path: PathBuf,
     /// There was a store in the file once, and the file is still there.
@@ -39,22 +43,43 @@ pub(super) fn lock(path: &Path) -> Result<Lock, StoreError> {
         std::fs::create_dir_all(parent).map_err(|e| cannot("make the directory of", e))?;
     }
     let existed = path.exists();
-    private(path).map_err(|e| cannot("open", e))?;
+    refuse_orphaned_log(path)?;
+    let itself = private(path).map_err(|e| cannot("open", e))?;
     let own = path.canonicalize().map_err(|e| cannot("find", e))?;
     let file = private(&beside(&own, ".lock")).map_err(|e| cannot("make the lock of", e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(StoreError::InUse(path.display().to_string()));
-        }
-        Err(TryLockError::Error(error)) => return Err(cannot("lock", error)),
+    for one in [&file, &itself] {
+        one.try_lock().map_err(|failed| match failed {
+            TryLockError::WouldBlock => StoreError::InUse(path.display().to_string()),
+            TryLockError::Error(error) => cannot("lock", error),
+        })?;
     }
-    let used = existed && file.metadata().is_ok_and(|lock| lock.len() > 0);
+    let remembers = file.metadata().is_ok_and(|lock| lock.len() > 0);
+    if remembers && !existed {
+        let path = path.display();
+        tracing::warn!(%path, "there was a store here before, and its file is gone: this one begins empty");
+    }
     Ok(Lock {
         file,
+        _itself: itself,
         path: own,
-        used,
+        used: existed && remembers,
     })
+}
+
+/// Refuses to begin a store beside the log of another, which would take away what is only in that. Nothing is touched.
+fn refuse_orphaned_log(path: &Path) -> Result<(), StoreError> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let log = beside(&own, "-wal");
+    if length(path) > 0 || length(&log) == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{} is gone or empty, and {} beside it holds what was acknowledged last; put the file that belongs to it back, or move \
+         both away to start with an empty store",
+        path.display(),
+        log.display()
+    )))
 }
 
 impl Lock {

@@ -12,6 +12,7 @@ mod events;
 mod fan_out;
 mod fault;
 mod file;
+mod held;
 mod jobs;
 mod kept;
 mod lanes;
@@ -113,7 +114,7 @@ impl SqliteStore {
             clock: Arc::clone(&options.clock),
             on_commit: options.on_commit.clone(),
             trust: Arc::clone(&trust),
-            lock: lock.file,
+            lock,
         })?;
         Ok(Self {
             identity,

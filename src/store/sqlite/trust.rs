@@ -59,6 +59,9 @@ impl Trust {
                 "{there} bytes of {length} are there"
             )));
         }
+        if pages == 0 {
+            return Err(file::emptied(&self.path));
+        }
         let marked = self.mark.exists();
         if marked || length <= WHOLE {
             check(&conn, "PRAGMA quick_check(1)")?;

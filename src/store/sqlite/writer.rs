@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Batch, Memory};
 use super::fault::Fault;
-use super::file;
+use super::file::{self, Lock};
+use super::held::Held;
 use super::migrate::Identity;
 use super::trust::Trust;
 use crate::clock::Clock;
@@ -41,7 +42,7 @@ pub(super) struct Setup {
     pub(super) on_commit: Option<OnCommit>,
     pub(super) trust: Arc<Trust>,
     /// Held until the thread has let the file go.
-    pub(super) lock: std::fs::File,
+    pub(super) lock: Lock,
 }
 
 enum Message {
@@ -67,6 +68,7 @@ impl Writer {
     pub(super) fn start(setup: Setup) -> Result<Self, StoreError> {
         let memory = Memory::load(&setup.conn, setup.identity.clone())?;
         let thread = Thread {
+            held: Held::new(&setup.path),
             path: setup.path,
             identity: setup.identity,
             waiting: setup.waiting,
@@ -173,7 +175,8 @@ struct Thread {
     doubtful: bool,
     /// None after a fault of the machine, until it can be opened again.
     open: Option<(Connection, Memory)>,
-    _lock: std::fs::File,
+    held: Held,
+    _lock: Lock,
 }
 
 impl Thread {
@@ -198,6 +201,7 @@ impl Thread {
                 let outcome = self
                     .opened()
                     .and_then(|(conn, _)| file::try_checkpoint(conn));
+                self.held.note_length();
                 drop(reply.send(outcome.map_err(StoreError::from)));
             }
         }
@@ -253,6 +257,7 @@ impl Thread {
 
     fn try_transact(&mut self, commands: &mut [Box<dyn Command>]) -> Result<Duration, Fault> {
         let clock = Arc::clone(&self.clock);
+        self.held.check(self.open.is_some())?;
         let (conn, memory) = self.opened()?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for command in commands {
@@ -266,6 +271,7 @@ impl Thread {
         let started = clock.monotonic();
         conn.prepare_cached("COMMIT")?.execute([])?;
         memory.committed(waiting);
+        self.held.note_length();
         Ok(clock.monotonic().saturating_sub(started))
     }
 
@@ -278,6 +284,7 @@ impl Thread {
             }
             let memory = Memory::load(&conn, self.identity.clone())?;
             self.open = Some((conn, memory));
+            self.held.renew();
             self.publish_waiting();
         }
         self.open

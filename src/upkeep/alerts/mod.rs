@@ -133,15 +133,17 @@ impl Alerts {
             blocked: std::mem::take(&mut self.blocked),
             ..Known::default()
         };
-        let mut look_at = plus(self.clock.now(), LOOK);
+        let mut look_at = self.clock.monotonic() + LOOK;
         loop {
-            let next = known.digests.due().map_or(look_at, |at| at.min(look_at));
+            let left = look_at.saturating_sub(self.clock.monotonic());
+            let due = known.digests.due();
+            let left = due.map_or(left, |at| after(self.clock.now(), at).min(left));
             let pause = async {
                 // Where nobody is told there is nothing to look for.
                 if self.to.names().is_empty() {
                     std::future::pending::<()>().await;
                 }
-                self.clock.idle_until(next).await;
+                self.clock.idle(left).await;
             };
             tokio::select! {
                 biased;
@@ -172,9 +174,9 @@ impl Alerts {
             let now = self.clock.now();
             let due = known.digests.take(now).into_iter();
             known.unsent.extend(due.map(|alert| (now, alert)));
-            if now >= look_at {
+            if self.clock.monotonic() >= look_at {
                 self.look_at_store(&mut known).await;
-                look_at = plus(now, LOOK);
+                look_at = self.clock.monotonic() + LOOK;
             }
             self.write(&mut known).await;
         }

@@ -375,7 +375,7 @@ impl Remains {
 
 /// Posts from another task.
 pub struct Sender {
-    ingress: std::net::SocketAddr,
+    pub ingress: std::net::SocketAddr,
     network: NetworkTransport,
 }
 

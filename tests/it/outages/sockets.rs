@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mojito_relay::app;
-use mojito_relay::model::{State, plus};
+use mojito_relay::model::State;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -116,8 +116,7 @@ async fn slowly(bytes: &[u8], socket: &mut TcpStream) -> std::io::Result<()> {
     let clock = app::system_clock();
     for byte in bytes {
         socket.write_all(&[*byte]).await?;
-        let next = plus(clock.now(), Duration::from_secs(1));
-        clock.sleep_until(next).await;
+        clock.pause(Duration::from_secs(1)).await;
     }
     Ok(())
 }

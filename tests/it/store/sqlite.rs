@@ -297,3 +297,86 @@ async fn the_file_shrinks_when_payloads_go() {
     assert!(size(&home) * 4 < before, "{} of {before}", size(&home));
     home.leave().await;
 }
+
+/// What is said to an event now.
+async fn refused(home: &Home, millis: i64) -> String {
+    let subject = format!("s-{millis}");
+    let answer = home.accept(plan(&subject, 1, millis, &["crm"])).await;
+    answer.expect_err("it would be lost").to_string()
+}
+
+#[tokio::test]
+async fn nothing_is_taken_into_a_file_that_was_moved_until_it_is_back() {
+    let home = Home::sqlite();
+    home.accepted(plan("s-1", 1, 1, &["crm"])).await;
+    let path = &home.options.sqlite().path;
+    let beside = |suffix: &str| path.with_file_name(format!("relay.db{suffix}"));
+    let aside = path.with_file_name("aside");
+    for file in [beside(""), beside("-wal")] {
+        std::fs::rename(&file, &aside).unwrap();
+        let words = refused(&home, 2).await;
+        assert!(words.contains("was moved, removed or replaced"), "{words}");
+        assert!(home.ready().await.is_err(), "and /readyz says so");
+        // Another file by its name is not it.
+        std::fs::write(&file, "").unwrap();
+        refused(&home, 3).await;
+        std::fs::rename(&aside, &file).unwrap();
+    }
+    home.accepted(plan("s-4", 1, 4, &["crm"])).await;
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_into_a_file_that_was_cut() {
+    let mut home = Home::sqlite();
+    home.accepted(plan("s-1", 1, 1, &["crm"])).await;
+    home.reopen().await;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&home.options.sqlite().path);
+    for length in [40_000, 0] {
+        file.as_ref().unwrap().set_len(length).unwrap();
+        let words = refused(&home, 2).await;
+        assert!(words.contains("cannot be trusted"), "{words}");
+        assert!(refused(&home, 3).await.contains("cannot be trusted"));
+    }
+}
+
+#[tokio::test]
+async fn a_second_relay_is_refused_also_by_another_name_of_the_file() {
+    let home = Home::sqlite();
+    let mut options = home.options.sqlite().clone();
+    options.path = options.path.with_file_name("another.db");
+    std::fs::hard_link(&home.options.sqlite().path, &options.path).unwrap();
+    let second = SqliteStore::open(&options).err();
+    assert!(matches!(second, Some(StoreError::InUse(_))), "{second:?}");
+    home.leave().await;
+}
+
+#[tokio::test]
+async fn a_log_whose_file_is_gone_or_empty_is_refused_and_left_alone() {
+    let home = Home::sqlite();
+    home.accepted(plan("s-1", 1, 1, &["crm"])).await;
+    let copied = TempDir::new().unwrap();
+    let mut options = home.options.sqlite().clone();
+    for suffix in ["-wal", ".lock"] {
+        let name = format!("relay.db{suffix}");
+        let from = home.options.sqlite().path.with_file_name(&name);
+        std::fs::copy(from, copied.path().join(name)).unwrap();
+    }
+    options.path = copied.path().join("relay.db");
+    let log = copied.path().join("relay.db-wal");
+    let before = std::fs::read(&log).unwrap();
+    assert!(!before.is_empty());
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&options.path, "").unwrap();
+        }
+        let refused = SqliteStore::open(&options).expect_err("it is refused");
+        let words = refused.to_string();
+        assert!(words.contains("what was acknowledged last"), "{words}");
+        assert!(std::fs::read(&log).unwrap() == before);
+        assert_eq!(options.path.exists(), empty);
+    }
+    home.leave().await;
+}
