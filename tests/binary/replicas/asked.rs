@@ -1,5 +1,6 @@
 //! What operators ask of any relay, wherever the lane is: pausing, discarding, erasing, jobs; and what they are shown.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -17,7 +18,7 @@ const LANES: usize = 8;
 
 /// Relays with many lanes to one receiver.
 struct Office {
-    cluster: Cluster,
+    _cluster: Cluster,
     url: String,
     folder: Folder,
     all: Vec<Process>,
@@ -31,14 +32,15 @@ impl Office {
             .to_owned();
         let names: Vec<String> = (0..LANES).map(|n| format!("lane-{n}")).collect();
         for name in &names {
-            toml.push_str(&format!(
+            write!(
+                toml,
                 "[destinations.{name}]\nurl = \"http://{address}/{name}\"\n"
-            ));
+            )
+            .unwrap();
         }
-        let to = format!("{names:?}");
-        toml.push_str(&format!("[[routes]]\nto = {to}\n"));
+        write!(toml, "[[routes]]\nto = {names:?}\n").unwrap();
         let mut office = Self {
-            cluster,
+            _cluster: cluster,
             url,
             folder: Folder::new(&toml),
             all: Vec::new(),
@@ -177,7 +179,12 @@ async fn whichever_relay_is_asked_the_one_that_has_the_lane_obeys() {
         told.contains("does upkeep") && told.contains("DELIVERS TO"),
         "{told}"
     );
-    // Discarded elsewhere, where nothing is under way.
+    discarded_and_replayed(&office, &till, &lane).await;
+    jobs_of_both(&office, &till).await;
+}
+
+/// Of a lane that the other relay has, and that is paused.
+async fn discarded_and_replayed(office: &Office, till: &Till, lane: &str) {
     let waits = get(
         &office.all[0],
         &format!("/api/v1/deliveries?destination={lane}"),
@@ -206,7 +213,10 @@ async fn whichever_relay_is_asked_the_one_that_has_the_lane_obeys() {
         .await;
     assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
     till.until("the replay", |taken| taken.len() == LANES).await;
-    // Jobs are the one's that does upkeep, whoever is asked.
+}
+
+/// Jobs are the one's that does upkeep, whoever is asked.
+async fn jobs_of_both(office: &Office, till: &Till) {
     for at in 0..2 {
         office
             .until(at, "the last record", |status| {
@@ -228,7 +238,6 @@ async fn whichever_relay_is_asked_the_one_that_has_the_lane_obeys() {
         })
         .await;
     }
-    drop(office.cluster);
 }
 
 #[tokio::test(flavor = "multi_thread")]
