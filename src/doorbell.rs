@@ -111,8 +111,8 @@ impl Ring {
             Self::Offer { destination, .. }
             | Self::Superseded { destination, .. }
             | Self::Look { destination }
-            | Self::Changed { destination } => Some(destination),
-            Self::Afar(
+            | Self::Changed { destination }
+            | Self::Afar(
                 Told::Look(destination)
                 | Told::Changed(destination)
                 | Told::Superseded(destination, _),

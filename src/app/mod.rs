@@ -239,16 +239,21 @@ impl Relay {
         // The lanes are there before the doors open.
         let opening = relay.lanes.reconfigure(compiled.lanes, compiled.routes);
         opening.await.map_err(|_| StoreError::Closed)?;
-        relay.join(replicas).await;
+        Box::pin(relay.join(replicas)).await;
         relay.keep_up(&parts, &wires, (alerts, renamed));
         relay.open_doors(&config, parts, wires);
-        if config.watch {
-            relay.watch();
-        }
-        let metrics = &relay.telemetry.metrics;
-        metrics.set_waiting_limit(config.store.max_waiting);
-        metrics.reloaded(relay.clock.now(), true);
+        relay.note(&config);
         Ok(relay)
+    }
+
+    /// Begins to see changes of the configuration, and to tell how it stands.
+    fn note(&mut self, config: &Config) {
+        if config.watch {
+            self.watch();
+        }
+        let metrics = &self.telemetry.metrics;
+        metrics.set_waiting_limit(config.store.max_waiting);
+        metrics.reloaded(self.clock.now(), true);
     }
 
     /// Takes this relay's share of the lanes, where others may share its store.

@@ -70,6 +70,13 @@ struct Lane {
     name: String,
     state: String,
     reason: String,
+    #[serde(default = "yes")]
+    done: bool,
+}
+
+/// A relay that does not say is one that has done it.
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -96,7 +103,12 @@ pub(super) async fn lane(global: &Global, args: &LaneArgs, verb: &str) -> anyhow
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        Ok(format!("{} is {}{reason}", lane.name, lane.state))
+        let asked = if lane.done {
+            String::new()
+        } else {
+            format!("; the relay that has it was told to {verb} it, and has not answered yet")
+        };
+        Ok(format!("{} is {}{reason}{asked}", lane.name, lane.state))
     })
 }
 

@@ -18,6 +18,8 @@ use crate::store::Sealing;
 
 /// A healthy destination whose oldest delivery has been due for so long is worth a word.
 const LATE: Duration = Duration::from_mins(5);
+/// Destinations of a relay that are named.
+const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -40,6 +42,18 @@ struct Status {
     destinations: Vec<Destination>,
     jobs: Vec<Job>,
     encryption: Option<Encryption>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: String,
+    this: bool,
+    alive: bool,
+    age_ms: u64,
+    lanes: u64,
+    upkeep: bool,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +96,8 @@ struct Destination {
     counts: BTreeMap<State, u64>,
     oldest_due_at: Option<Timestamp>,
     oldest_created_at: Option<Timestamp>,
+    #[serde(default)]
+    owner: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -124,6 +140,16 @@ impl Status {
         for destination in &self.destinations {
             lines.extend(destination.trouble(now));
         }
+        // Where relays share a store, each lane has one that delivers.
+        let ownerless = self.destinations.iter().filter(|one| {
+            !self.replicas.is_empty() && one.owner.is_none() && one.state != LaneState::Orphaned
+        });
+        for one in ownerless {
+            lines.push(format!(
+                "{} has no relay that delivers to it: one takes it within seconds, or none that runs has it in relay.toml",
+                one.name
+            ));
+        }
         for source in &self.sources {
             if !source.reason.is_empty() {
                 lines.push(format!(
@@ -164,6 +190,7 @@ impl Status {
             ]);
         }
         table.print();
+        self.print_replicas();
         let counts = State::ALL.into_iter().filter_map(|state| {
             let count = self.counts.get(&state).filter(|count| **count > 0)?;
             Some(format!("{count} {state}"))
@@ -187,6 +214,41 @@ impl Status {
             self.config.generation,
             between(self.loaded_at, now)
         ));
+    }
+}
+
+impl Status {
+    /// Who shares the store, and which lanes each has.
+    fn print_replicas(&self) {
+        if self.replicas.is_empty() {
+            return;
+        }
+        say("");
+        let mut table = Table::new(&["RELAY", "STATE", "SEEN", "DELIVERS TO", ""]);
+        for replica in &self.replicas {
+            let state = if replica.alive { "alive" } else { "gone" };
+            let owned = self.destinations.iter();
+            let owned = owned.filter(|one| one.owner.as_ref() == Some(&replica.name));
+            let mut names: Vec<&str> = owned.map(|one| &*one.name).collect();
+            if names.len() > NAMED {
+                names.truncate(NAMED);
+                names.push("…");
+            }
+            let lanes = format!("{} ({})", replica.lanes, names.join(", "));
+            let also = [
+                replica.this.then_some("answers here"),
+                replica.upkeep.then_some("does upkeep"),
+            ];
+            let also: Vec<&str> = also.into_iter().flatten().collect();
+            table.row([
+                &*replica.name,
+                state,
+                &format!("{} ms ago", replica.age_ms),
+                if replica.lanes == 0 { "0" } else { &lanes },
+                &also.join(", "),
+            ]);
+        }
+        table.print();
     }
 }
 
@@ -312,6 +374,7 @@ mod tests {
             counts: BTreeMap::from([(State::Waiting, 12)]),
             oldest_due_at: None,
             oldest_created_at: None,
+            owner: None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Dispatcher {
     pub(super) fn pause(&mut self, destination: &Name, paused: bool) -> bool {
         let now = self.bench.clock.now();
         let lane = self.lanes.get_mut(destination);
-        let Some(lane) = lane.filter(|lane| !lane.is_parting()) else {
+        let Some(lane) = lane.filter(|lane| !lane.is_parting() && !lane.is_over()) else {
             return false;
         };
         let change = lane.pause(now, paused);
@@ -89,7 +89,7 @@ impl Dispatcher {
     fn elsewhere(&self) -> Vec<Name> {
         let served = |name: &Name| {
             let lane = self.lanes.get(name);
-            lane.is_some_and(|lane| !lane.is_retired())
+            lane.is_some_and(|lane| !lane.is_retired() && !lane.is_over())
         };
         let names = self.specs.keys().filter(|name| !served(name));
         names.cloned().collect()

@@ -21,8 +21,8 @@ use crate::store::{Commons, Fence, Held, LEASE, Presence, Store, StoreError, Tol
 const TICK: Duration = Duration::from_millis(750);
 /// News that come at once are one.
 const GATHER: Duration = Duration::from_millis(30);
-/// Clocks may run unlike each other by this much in the time of a lease.
-const MARGIN: Duration = Duration::from_millis(200);
+/// What a lease is taken for: clocks may run unlike each other.
+const SURE: Duration = LEASE.saturating_sub(Duration::from_millis(200));
 /// Ticks between two looks at the lanes' backlogs, where the other relays can be heard.
 const LOOK: u32 = 6;
 
@@ -124,7 +124,7 @@ impl Holder {
             }
         };
         self.failing = false;
-        self.until = sent + LEASE - MARGIN;
+        self.until = sent + SURE;
         self.clear(held.clear);
         let freed = self.share_out(commons, (held, have)).await?;
         if !freed.is_empty() {
@@ -216,6 +216,8 @@ impl Holder {
             if let Some((number, paused)) = lane.wish {
                 if !before.contains(&number) {
                     wishes.push((lane.destination.clone(), paused));
+                    // Somebody waits to be told that it was obeyed.
+                    self.with.lanes.nudge.notify_one();
                 }
                 self.obeyed.insert(number);
             }

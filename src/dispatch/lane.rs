@@ -27,17 +27,25 @@ pub(super) struct Lane {
     paused: bool,
     /// No longer in relay.toml: it starts nothing more.
     retired: bool,
-    /// Until when it is this relay's, by the clock that never goes back; None for ever.
-    until: Option<Duration>,
-    /// It is to be another relay's, and starts nothing more.
-    parting: bool,
-    /// It may be another relay's already.
-    lost: bool,
+    tenure: Tenure,
     clock: Arc<dyn Clock>,
     standing: Standing,
     /// Subjects (or deliveries without one) that were probes in the present trouble.
     probed: HashSet<u64>,
     probing: bool,
+}
+
+/// How a lane is this relay's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenure {
+    /// Nobody else could have it.
+    Own,
+    /// Until then, by the clock that never goes back.
+    Until(Duration),
+    /// It is to be another relay's, and starts nothing more.
+    Parting,
+    /// It may be another relay's already.
+    Lost,
 }
 
 /// What a lane wants to be done.
@@ -90,9 +98,7 @@ impl Lane {
             breaker,
             paused: record.paused,
             retired: false,
-            until: None,
-            parting: false,
-            lost: false,
+            tenure: Tenure::Own,
             clock,
             standing: Standing {
                 total: record.stood_still,
@@ -366,19 +372,22 @@ impl Lane {
 
     /// It starts nothing more: because it is gone from relay.toml, or is to be another relay's.
     pub(super) fn is_retired(&self) -> bool {
-        self.retired || self.parting
+        self.retired || self.is_parting()
     }
 
     pub(super) fn is_parting(&self) -> bool {
-        self.parting
+        matches!(self.tenure, Tenure::Parting | Tenure::Lost)
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.lost
+        self.tenure == Tenure::Lost
     }
 
     pub(super) fn until(&self) -> Option<Duration> {
-        self.until
+        match self.tenure {
+            Tenure::Until(until) => Some(until),
+            Tenure::Own | Tenure::Parting | Tenure::Lost => None,
+        }
     }
 
     /// It is this relay's until then.
@@ -386,23 +395,26 @@ impl Lane {
         if self.is_over() {
             self.window.look();
         }
-        self.until = Some(until);
+        if !self.is_parting() {
+            self.tenure = Tenure::Until(until);
+        }
     }
 
     /// To be given back once nothing is under way.
     pub(super) fn part(&mut self) {
-        self.parting = true;
+        if !self.is_lost() {
+            self.tenure = Tenure::Parting;
+        }
     }
 
     /// It is not this relay's any more; true where that is news.
     pub(super) fn lose(&mut self) -> bool {
-        self.parting = true;
-        !std::mem::replace(&mut self.lost, true)
+        std::mem::replace(&mut self.tenure, Tenure::Lost) != Tenure::Lost
     }
 
     /// Its time is over, and nobody knows whose it is.
-    fn is_over(&self) -> bool {
-        self.until
+    pub(super) fn is_over(&self) -> bool {
+        self.until()
             .is_some_and(|until| self.clock.monotonic() >= until)
     }
 

@@ -116,6 +116,8 @@ pub struct Owned {
     pub owner: Option<u64>,
     /// How long its owner has had it.
     pub age: Duration,
+    /// It is to be paused or resumed, and was not yet.
+    pub wished: bool,
     pub lane: LaneRecord,
 }
 

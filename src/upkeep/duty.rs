@@ -32,7 +32,7 @@ impl Duty {
             && told.wait_for(|ours| *ours).await.is_err()
         {
             // Nobody tells any more: the relay ends.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -43,7 +43,7 @@ impl Duty {
             None => false,
         };
         if !told {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -99,8 +99,7 @@ impl Jobs {
                     Ok(Next::Part) => return,
                     Ok(Next::Nothing) if !duty.is_shared() => return self.begun.notified().await,
                     // Another relay may have begun one.
-                    Ok(Next::Nothing) => {}
-                    Ok(Next::NoRoom) => {}
+                    Ok(Next::Nothing | Next::NoRoom) => {}
                     Err(error) => tracing::warn!(%error, "jobs wait for the store"),
                 }
                 tokio::select! {

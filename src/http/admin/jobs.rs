@@ -203,6 +203,23 @@ impl Admin {
 
     pub(super) async fn discard(&self, id: DeliveryId) -> Answer {
         let acted = self.jobs.discard(id).await?;
+        if let (Ok(_), Some(destination)) = (&acted.outcome, &acted.destination) {
+            match self.became(id, destination).await? {
+                Some(State::Discarded) => {}
+                Some(state) => {
+                    return Err(conflict(format!(
+                        "It was being sent by another relay, and ended as {state}."
+                    )));
+                }
+                None => {
+                    return Err(conflict(
+                        "It does not wait any more; another relay may be sending it right now: what comes of that is \
+                         recorded."
+                            .to_owned(),
+                    ));
+                }
+            }
+        }
         changed(&acted, (State::Discarded, "discarded"))
     }
 

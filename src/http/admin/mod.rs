@@ -7,6 +7,7 @@ mod lists;
 mod media;
 mod openapi;
 mod query;
+mod replicas;
 mod stream;
 mod views;
 
@@ -265,13 +266,18 @@ impl Admin {
     async fn status(&self) -> Answer {
         let tallies = self.store.tallies(self.clock.now()).await?;
         let snapshot = self.lanes.snapshot().await?;
+        let roll = self.roll().await?;
         let senders = self.senders.look().await?;
         let running = self.running().await?;
         let sealing = self.store.sealing().await?;
         Ok(json(&views::status(
             &self.in_force.load(),
             (&self.telemetry.pace(self.clock.now()), &senders),
-            (&snapshot, &tallies),
+            &views::Standing {
+                snapshot: &snapshot,
+                roll: roll.as_ref(),
+                tallies: &tallies,
+            },
             (sealing, running),
         )))
     }
@@ -279,8 +285,9 @@ impl Admin {
     /// What waits for a destination that is not in relay.toml any more, to one that is.
     async fn move_backlog(&self, from: &Name, to: &Name) -> Answer {
         let tallies = self.store.tallies(self.clock.now()).await?;
-        let lanes = self.lanes.snapshot().await?.lanes;
-        let served = |name: &Name| lanes.iter().any(|lane| lane.destination == *name);
+        let snapshot = self.lanes.snapshot().await?;
+        let here = |name: &Name| snapshot.lanes.iter().any(|lane| lane.destination == *name);
+        let served = |name: &Name| here(name) || snapshot.elsewhere.contains(name);
         if served(from) {
             let detail = "The destination is in relay.toml: only an orphan's backlog is moved.";
             return Err(conflict(detail.to_owned()));
@@ -317,23 +324,6 @@ impl Admin {
                 detail: errors.join("\n").into(),
             }),
         }
-    }
-
-    async fn pause(&self, name: &Name, paused: bool) -> Answer {
-        if !self.lanes.pause(name, paused).await? {
-            return Err(AdminProblem::NotFound);
-        }
-        let snapshot = self.lanes.snapshot().await?;
-        let lane = snapshot
-            .lanes
-            .into_iter()
-            .find(|lane| lane.destination == *name)
-            .ok_or(AdminProblem::NotFound)?;
-        Ok(json(&views::LaneStateView {
-            name: lane.destination,
-            state: lane.state,
-            reason: lane.reason,
-        }))
     }
 }
 
@@ -374,9 +364,15 @@ impl From<Stopped> for AdminProblem {
     }
 }
 
-/// One for each lane, and one for each destination that is known only from what it still has waiting.
+/// One for each lane, and one for each destination that is known only from what it still has waiting. A lane that another
+/// relay has is that one's to measure.
 fn gauges(snapshot: &Snapshot, tallies: &[Tally]) -> Vec<LaneGauges> {
-    let names = views::destinations(snapshot, tallies);
+    let mut names = views::destinations(&views::Standing {
+        snapshot,
+        roll: None,
+        tallies,
+    });
+    names.retain(|name, _| !snapshot.elsewhere.contains(name));
     let gauge = |(destination, state): (Name, LaneState)| {
         let waiting = tallies
             .iter()

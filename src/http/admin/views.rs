@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::jobs::JobView;
+use super::replicas::{self, ReplicaView};
 use super::{InForce, LastReload};
 use crate::dispatch::Snapshot;
 use crate::model::{
     Attempt, Cursor, Delivery, DeliveryId, Event, EventId, EventType, LaneState, Name, Page,
     RouteError, SourceState, State, Subject, Verdict,
 };
-use crate::store::{Erasure, EventDetail, Revision, Sealing, Tally};
+use crate::store::{Erasure, EventDetail, Revision, Roll, Sealing, Tally};
 use crate::telemetry::Pace;
 use crate::upkeep::SenderHealth;
 
@@ -147,6 +148,8 @@ pub(super) struct StatusView {
     out_per_minute: Vec<u64>,
     sources: Vec<SourceView>,
     destinations: Vec<DestinationView>,
+    /// The relays that share the store; empty where this one has it alone
+    replicas: Vec<ReplicaView>,
     /// How payloads are encrypted in the store; null where none is
     encryption: Option<EncryptionView>,
     /// Jobs that run, newest first
@@ -206,6 +209,9 @@ pub(super) struct DestinationView {
     oldest_due_at: Option<Timestamp>,
     /// When the oldest that waits was created
     oldest_created_at: Option<Timestamp>,
+    /// The name of the relay that delivers to it, where several share a store; null where none does at the moment. Of
+    /// a lane elsewhere it is not known here what is under way, nor until when it holds
+    owner: Option<String>,
 }
 
 /// What came of a reload.
@@ -224,6 +230,8 @@ pub(super) struct LaneStateView {
     pub(super) name: Name,
     pub(super) state: LaneState,
     pub(super) reason: String,
+    /// false, with 202: the relay that has it was told, and did not answer yet
+    pub(super) done: bool,
 }
 
 /// The receipt of an erasure.
@@ -358,14 +366,32 @@ fn attempt(attempt: Attempt) -> AttemptView {
     }
 }
 
-/// Every destination there is: the lanes, and those that are gone from relay.toml but have a backlog.
-pub(super) fn destinations(snapshot: &Snapshot, tallies: &[Tally]) -> BTreeMap<Name, LaneState> {
+/// What there is to know of lanes and what waits for them.
+pub(super) struct Standing<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) roll: Option<&'a Roll>,
+    pub(super) tallies: &'a [Tally],
+}
+
+/// Every destination there is: the lanes, those that other relays have, and those that are gone from relay.toml but have
+/// a backlog.
+pub(super) fn destinations(standing: &Standing<'_>) -> BTreeMap<Name, LaneState> {
+    let Standing {
+        snapshot,
+        roll,
+        tallies,
+    } = standing;
     let backlog = tallies
         .iter()
         .filter(|tally| tally.state == State::Waiting && tally.count > 0);
     let mut all: BTreeMap<Name, LaneState> = backlog
         .map(|tally| (tally.destination.clone(), LaneState::Orphaned))
         .collect();
+    let elsewhere = snapshot.elsewhere.iter();
+    all.extend(elsewhere.map(|name| {
+        let stands = roll.map(|roll| replicas::stands(roll, name).0);
+        (name.clone(), stands.unwrap_or(LaneState::Healthy))
+    }));
     all.extend(
         snapshot
             .lanes
@@ -378,11 +404,16 @@ pub(super) fn destinations(snapshot: &Snapshot, tallies: &[Tally]) -> BTreeMap<N
 pub(super) fn status(
     in_force: &InForce,
     (pace, senders): (&Pace, &[SenderHealth]),
-    (snapshot, tallies): (&Snapshot, &[Tally]),
+    standing: &Standing<'_>,
     (sealing, jobs): (Option<Sealing>, Vec<JobView>),
 ) -> StatusView {
+    let Standing {
+        snapshot,
+        roll,
+        tallies,
+    } = standing;
     let mut counts: BTreeMap<State, u64> = State::ALL.iter().map(|state| (*state, 0)).collect();
-    for tally in tallies {
+    for tally in *tallies {
         *counts.entry(tally.state).or_default() += tally.count;
     }
     // What is being sent is still waiting in the store.
@@ -391,7 +422,7 @@ pub(super) fn status(
     counts
         .entry(State::Waiting)
         .and_modify(|count| *count = count.saturating_sub(sending));
-    let destinations = destinations(snapshot, tallies).into_iter();
+    let destinations = destinations(standing).into_iter();
     StatusView {
         version: env!("CARGO_PKG_VERSION"),
         config: config(in_force),
@@ -403,8 +434,9 @@ pub(super) fn status(
         out_per_minute: pace.delivered.to_vec(),
         sources: senders.iter().map(source).collect(),
         destinations: destinations
-            .map(|(name, state)| destination((name, state), snapshot, tallies))
+            .map(|(name, state)| destination((name, state), standing))
             .collect(),
+        replicas: roll.map(replicas::replicas).unwrap_or_default(),
         encryption: sealing.map(encryption),
         jobs,
     }
@@ -436,16 +468,25 @@ fn source(health: &SenderHealth) -> SourceView {
 
 fn destination(
     (name, state): (Name, LaneState),
-    snapshot: &Snapshot,
-    tallies: &[Tally],
+    Standing {
+        snapshot,
+        roll,
+        tallies,
+    }: &Standing<'_>,
 ) -> DestinationView {
+    let elsewhere = roll.filter(|_| snapshot.elsewhere.contains(&name));
+    let elsewhere = elsewhere.map(|roll| replicas::stands(roll, &name).1);
     let lane = snapshot.lanes.iter().find(|lane| lane.destination == name);
     let mine = || tallies.iter().filter(|tally| tally.destination == name);
     let waiting = mine().find(|tally| tally.state == State::Waiting);
     let orphan = "no longer in relay.toml; its backlog waits";
     DestinationView {
         state,
-        reason: lane.map_or(orphan, |lane| &lane.reason).to_owned(),
+        reason: match (lane, elsewhere) {
+            (Some(lane), _) => lane.reason.clone(),
+            (None, Some(reason)) => reason,
+            (None, None) => orphan.to_owned(),
+        },
         since: lane.and_then(|lane| lane.since),
         held_until: lane.and_then(|lane| lane.held_until),
         next_probe: lane.and_then(|lane| lane.next_probe),
@@ -453,6 +494,7 @@ fn destination(
         counts: mine().map(|tally| (tally.state, tally.count)).collect(),
         oldest_due_at: waiting.and_then(|tally| tally.oldest_due),
         oldest_created_at: waiting.and_then(|tally| tally.oldest_created),
+        owner: roll.and_then(|roll| replicas::owner(roll, &name)),
         name,
     }
 }

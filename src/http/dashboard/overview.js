@@ -24,6 +24,10 @@ export function overview() {
   });
   const config = el("section", { "aria-labelledby": "config-title" });
   const jobs = el("section", { "aria-labelledby": "jobs-title", hidden: true });
+  const relays = table({
+    caption: "Relays on this store", columns: relayColumns(), key: (relay) => relay.name,
+    empty: "This relay has the store alone.",
+  });
   let errorsKnown = null;
 
   async function load() {
@@ -35,6 +39,8 @@ export function overview() {
       showNumbers(numbers, status);
       lanes.show(status.destinations);
       showJobs(jobs, status.jobs, refresh);
+      relays.element.hidden = status.replicas.length === 0;
+      relays.show(status.replicas);
       showConfig(config, status, reload);
       if (errorsKnown !== failures) {
         errorsKnown = failures;
@@ -66,7 +72,8 @@ export function overview() {
     }
     try {
       const now = await post(path);
-      say(now.reason && now.state !== "healthy" ? `${now.name} is ${now.state}: ${now.reason}` : `${now.name} is ${now.state}.`);
+      if (!now.done) say(`The relay that has ${now.name} was told, and has not answered yet.`);
+      else say(now.reason && now.state !== "healthy" ? `${now.name} is ${now.state}: ${now.reason}` : `${now.name} is ${now.state}.`);
     } catch (error) {
       say(`${lane.name}: ${error.message}`);
     }
@@ -88,7 +95,7 @@ export function overview() {
     title: "Overview",
     elements: [
       problem.element, verdict, el("div", { class: "numbers" }, numbers.map((one) => one.element)),
-      lanes.element, jobs, errors.element, config,
+      lanes.element, relays.element, jobs, errors.element, config,
     ],
     stop() {
       unlisten();
@@ -163,6 +170,7 @@ function laneState(lane) {
   if (lane.next_probe) facts.push(["next probe ", when(lane.next_probe)]);
   if (lane.held_until) facts.push(["it asked for a pause, over ", when(lane.held_until)]);
   if (lane.in_flight > 0) facts.push([`${lane.in_flight} under way`]);
+  if (lane.owner) facts.push([`by ${lane.owner}`]);
   const list = facts.flatMap((fact, index) => (index === 0 ? fact : [", ", ...fact]));
   return [
     badge(lane.state), " ", el("span", { class: "note" }, list),
@@ -183,6 +191,17 @@ function laneActions(lane, act) {
   if (lane.state === "healthy" && !lane.held_until) return make("pause", "Pause");
   if (lane.state === "paused") return make("resume", "Resume");
   return [make("resume", "Resume"), " ", button("Pause", () => act(lane, "pause"), { "aria-label": `Pause ${lane.name}` })];
+}
+
+function relayColumns() {
+  const also = (relay) => [relay.this ? "answers here" : null, relay.upkeep ? "does upkeep" : null].filter(Boolean);
+  return [
+    { title: "Relay", kind: "name", cell: (relay) => relay.name },
+    { title: "State", cell: (relay) => (relay.alive ? "alive" : "gone") },
+    { title: "Lease renewed", cell: (relay) => `${(relay.age_ms / 1000).toFixed(1)} s ago` },
+    { title: "Lanes", kind: "count", cell: (relay) => String(relay.lanes) },
+    { title: "Also", cell: (relay) => el("span", { class: "note" }, also(relay).join(", ")) },
+  ];
 }
 
 function errorColumns() {

@@ -19,8 +19,9 @@ const ROOM: usize = 1_024;
 
 /// A name may be too long for a channel.
 fn channel(schema: &str) -> String {
-    let hash = blake3::hash(schema.as_bytes()).to_hex();
-    format!("mojito_relay_{}", &hash[..16])
+    let hash = blake3::hash(schema.as_bytes());
+    let short: [u8; 8] = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+    format!("mojito_relay_{:016x}", u64::from_be_bytes(short))
 }
 
 /// Cries to whoever listens.

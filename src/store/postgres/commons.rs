@@ -100,6 +100,7 @@ async fn read(shared: &Shared, found: &[Row], knows: &HashMap<i32, Name>) -> Res
                     for number in numbers {
                         names.push(name_of(number).await?);
                     }
+                    names.sort_unstable();
                     known = Some(names);
                 }
                 held.replicas.push(Replica {
@@ -248,13 +249,15 @@ pub(super) async fn roll(shared: &Shared) -> Result<Roll, Fault> {
     }
     let lanes = "SELECT n.text, CASE WHEN r.until > clock_timestamp() THEN l.owner END,
                         coalesce((extract(epoch FROM clock_timestamp() - l.owned_since) * 1000)::bigint, 0),
-                        l.state, l.paused, l.reason, l.since, l.stood_still
+                        l.state, l.paused, l.reason, l.since, l.stood_still,
+                        l.wish IS NOT NULL
                  FROM lane AS l JOIN name AS n ON n.id = l.destination LEFT JOIN replica AS r ON r.id = l.owner
                  ORDER BY n.text";
     for row in &view.rows(lanes, &[]).await? {
         roll.lanes.push(Owned {
             owner: get::<Option<i64>>(row, 1)?.map(i64::cast_unsigned),
             age: rows::duration(get(row, 2)?),
+            wished: get(row, 8)?,
             lane: record(row)?,
         });
     }

@@ -115,15 +115,12 @@ impl Told {
 impl Alerts {
     /// Sees which of these lanes were left blocked, before they are set to work: a restart repeats nothing.
     pub async fn recall(&mut self, lanes: &[Name]) {
-        let left: Vec<LaneRecord> = match self.store.commons() {
-            Some(commons) => {
-                let all = commons.roll().await.unwrap_or_default().lanes.into_iter();
-                all.map(|owned| owned.lane).collect()
-            }
-            None => {
-                let leased = self.store.lease(lanes).await.unwrap_or_default();
-                leased.into_iter().map(|lease| lease.lane).collect()
-            }
+        let left: Vec<LaneRecord> = if let Some(commons) = self.store.commons() {
+            let all = commons.roll().await.unwrap_or_default().lanes.into_iter();
+            all.map(|owned| owned.lane).collect()
+        } else {
+            let leased = self.store.lease(lanes).await.unwrap_or_default();
+            leased.into_iter().map(|lease| lease.lane).collect()
         };
         let left = left.into_iter();
         let blocked = left.filter(|lane| lane.state == LaneState::Blocked);

@@ -1,6 +1,7 @@
 //! Three relays on one database, and one receiver that must not notice: its rate holds, its order holds, nothing is lost,
 //! whoever is killed, paused, cut off, and whatever becomes of the database.
 
+mod asked;
 mod proxy;
 mod till;
 
@@ -356,15 +357,17 @@ fn in_order(town: &Town) {
 fn within_rate(town: &Town) {
     let taken = town.till.taken();
     let second = Duration::from_secs(1);
+    let begun = taken[0].at;
     for (at, first) in taken.iter().enumerate() {
         let within = taken[at..]
             .iter()
             .take_while(|one| one.at < first.at + second);
         let count = within.count();
-        let stalled = town.till.stalled(first.at - second, first.at + second);
-        let heap = (stalled.as_secs_f64() * f64::from(RATE)).ceil() as usize;
+        let from = first.at.checked_sub(second).unwrap_or(begun);
+        let stalled = town.till.stalled(from, first.at + second);
+        let heap = stalled.as_millis() * u128::from(RATE) / 1_000;
         assert!(
-            count <= RATE as usize + 2 + heap,
+            count as u128 <= u128::from(RATE) + 3 + heap,
             "{count} in a second, stalled {stalled:?}"
         );
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use mojito_relay::model::{LaneState, Name};
-use mojito_relay::store::{Commons, LaneRecord, Presence, Told, UPKEEP};
+use mojito_relay::store::{Commons, Held, LaneRecord, Presence, Told, UPKEEP};
 
 async fn relays(count: usize) -> Vec<Home> {
     let url = postgres::shared().url();
@@ -38,15 +38,29 @@ fn commons(home: &Home) -> &dyn Commons {
 
 /// As when a relay was paused or killed a while ago.
 async fn silence(home: &Home) {
+    set(home, "none").await;
+}
+
+/// Says that a relay is alive; then nobody's time runs out because this machine is busy.
+async fn hold(home: &Home, presence: Presence) -> Held {
+    let held = commons(home).hold(presence).await.unwrap();
+    set(home, "1 hour").await;
+    held
+}
+
+/// Gives every relay that was alive a while ago more time, or takes it all.
+async fn set(home: &Home, left: &str) {
     let Options::Postgres(_, url) = &home.options else {
         panic!("it is in a file");
     };
-    let sql = "UPDATE replica SET until = clock_timestamp() - interval '1 ms'";
-    postgres::connect(url)
-        .await
-        .batch_execute(sql)
-        .await
-        .unwrap();
+    let sql = match left {
+        "1 hour" => {
+            "UPDATE replica SET until = clock_timestamp() + interval '1 hour' WHERE until > clock_timestamp() - interval '1 minute'"
+        }
+        _ => "UPDATE replica SET until = clock_timestamp() - interval '1 hour'",
+    };
+    let client = postgres::connect(url).await;
+    client.batch_execute(sql).await.unwrap();
 }
 
 #[tokio::test]
@@ -60,20 +74,20 @@ async fn a_store_in_a_file_is_shared_with_nobody() {
 async fn who_holds_is_alive_and_keeps_what_it_has() {
     let all = relays(2).await;
     let [a, b] = [0, 1].map(|at| commons(&all[at]));
-    let first = a.hold(knowing(&["ats", "crm"])).await.unwrap();
+    let first = hold(&all[0], knowing(&["ats", "crm"])).await;
     assert_eq!(first.replicas.len(), 1);
     assert!(first.lanes.is_empty());
     let lanes = names(&["ats", "crm", UPKEEP]);
     let taken = a.take(&lanes).await.unwrap();
     assert_eq!(taken.len(), 3);
-    let second = b.hold(knowing(&["crm"])).await.unwrap();
+    let second = hold(&all[1], knowing(&["crm"])).await;
     assert_eq!(second.replicas.len(), 2);
     let other = second.replicas.iter().find(|one| one.id == first.own);
     assert_eq!(other.unwrap().knows, Some(names(&["ats", "crm"])));
     assert_eq!(b.take(&lanes).await.unwrap().len(), 0, "they are another's");
     // Alive again before anybody took them: under the same numbers.
     silence(&all[0]).await;
-    let held = a.hold(knowing(&["ats", "crm"])).await.unwrap();
+    let held = hold(&all[0], knowing(&["ats", "crm"])).await;
     assert_eq!(held.lanes.len(), 3);
     for lease in &taken {
         let kept = held
@@ -84,10 +98,10 @@ async fn who_holds_is_alive_and_keeps_what_it_has() {
     }
     // Not alive, and another took one.
     silence(&all[0]).await;
-    b.hold(knowing(&["crm"])).await.unwrap();
+    hold(&all[1], knowing(&["crm"])).await;
     let crm = names(&["crm"]);
     assert!(b.take(&crm).await.unwrap()[0].fence > taken[1].fence);
-    let held = a.hold(knowing(&["ats", "crm"])).await.unwrap();
+    let held = hold(&all[0], knowing(&["ats", "crm"])).await;
     assert_eq!(held.lanes.len(), 2);
     assert!(a.take(&crm).await.unwrap().is_empty());
     leave(all).await;
@@ -147,7 +161,7 @@ async fn a_wish_waits_for_whoever_has_the_lane_until_it_was_obeyed() {
     let crm = names(&["crm"]);
     a.wish(&crm[0], true).await.unwrap();
     b.take(&crm).await.unwrap();
-    let held = b.hold(knowing(&["crm"])).await.unwrap();
+    let held = hold(&all[1], knowing(&["crm"])).await;
     let (first, paused) = held.lanes[0].wish.unwrap();
     assert!(paused);
     a.wish(&crm[0], false).await.unwrap();
@@ -156,10 +170,10 @@ async fn a_wish_waits_for_whoever_has_the_lane_until_it_was_obeyed() {
         obeyed: vec![wish],
         ..knowing(&["crm"])
     };
-    let held = b.hold(obeyed(first)).await.unwrap();
+    let held = hold(&all[1], obeyed(first)).await;
     let (second, paused) = held.lanes[0].wish.unwrap();
     assert!(!paused && second > first);
-    let held = b.hold(obeyed(second)).await.unwrap();
+    let held = hold(&all[1], obeyed(second)).await;
     assert_eq!(held.lanes[0].wish, None);
     leave(all).await;
 }
@@ -168,17 +182,17 @@ async fn a_wish_waits_for_whoever_has_the_lane_until_it_was_obeyed() {
 async fn an_erasure_is_answered_by_everybody_who_is_alive() {
     let all = relays(3).await;
     for home in &all {
-        commons(home).hold(knowing(&[])).await.unwrap();
+        hold(home, knowing(&[])).await;
     }
-    let [a, b] = [0, 1].map(|at| commons(&all[at]));
+    let a = commons(&all[0]);
     let number = a.ask_to_clear().await.unwrap();
     assert_eq!(a.uncleared(number).await.unwrap(), 2);
-    assert_eq!(b.hold(knowing(&[])).await.unwrap().clear, number);
+    assert_eq!(hold(&all[1], knowing(&[])).await.clear, number);
     let answer = Presence {
         cleared: number,
         ..knowing(&[])
     };
-    b.hold(answer).await.unwrap();
+    hold(&all[1], answer).await;
     assert_eq!(a.uncleared(number).await.unwrap(), 1);
     silence(&all[2]).await;
     assert_eq!(
