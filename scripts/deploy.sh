@@ -53,14 +53,17 @@ check_systemd() {
 
 check_compose() {
   need docker-compose docker-compose
-  docker-compose -f deploy/compose/compose.yaml config --quiet
+  local file
+  for file in deploy/compose*/compose.yaml; do
+    docker-compose -f "$file" config --quiet
+  done
 }
 
 check_kubernetes() {
   local tools=target/tools/kubernetes file
   [ -d $tools/kubernetes_validate ] ||
     python3 -m pip install --quiet --target $tools kubernetes-validate==1.37.0
-  for file in deploy/kubernetes/*.yaml; do
+  for file in deploy/kubernetes*/*.yaml; do
     PYTHONPATH=$tools python3 -m kubernetes_validate --strict --quiet "$file"
   done
 }

@@ -83,7 +83,7 @@ enum Rows {
     Count,
     /// A large backlog: memory, start-up, accepting
     Waiting,
-    /// One file against one, two and three relays on PostgreSQL, which has to be installed
+    /// One file against one, two and three relays on `PostgreSQL`, which has to be installed
     Scale,
 }
 

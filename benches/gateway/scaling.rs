@@ -1,4 +1,4 @@
-//! One file against one, two and three relays on a PostgreSQL of the benchmark's own, whose commits reach the disk. All of
+//! One file against one, two and three relays on a `PostgreSQL` of the benchmark's own, whose commits reach the disk. All of
 //! them, the load, the receiver and the database share the machine: what a second machine would add is not in it.
 
 use std::sync::Arc;

@@ -205,15 +205,14 @@ impl Fleet {
         self.fact("lanes that changed hands by the deaths", moved as f64);
         self.fact("longest that one had no owner, s", longest_without);
         self.fact("most that waited then", most_waiting);
-        match caught_up_after {
-            Some(after) => self.fact("caught up after, s", after),
-            None => {
-                let never = (
-                    "caught up after, s".to_owned(),
-                    "not in this time".to_owned(),
-                );
-                self.seen.facts.push(never);
-            }
+        if let Some(after) = caught_up_after {
+            self.fact("caught up after, s", after);
+        } else {
+            let never = (
+                "caught up after, s".to_owned(),
+                "not in this time".to_owned(),
+            );
+            self.seen.facts.push(never);
         }
         self.seen
     }

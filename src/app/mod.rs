@@ -27,7 +27,7 @@ pub use online::{Look, look_online};
 pub use rehearse::{Rehearsal, rehearse};
 pub use reload::{Reloader, load};
 pub use samples::{SAMPLES, Samples, edited, sample};
-pub use stores::{back_up, open_store};
+pub use stores::{back_up, move_store, open_store};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

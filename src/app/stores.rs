@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::online::Look;
 use crate::clock::Clock;
 use crate::config::{StoreSettings, StoreUrl};
-use crate::store::postgres::{self, PostgresOptions, PostgresStore, PostgresUrl};
-use crate::store::sqlite::{self, Place, SqliteOptions, SqliteStore};
-use crate::store::{OnCommit, Store, StoreError};
+use crate::store::postgres::{self, PostgresOptions, PostgresStore, PostgresUrl, Target};
+use crate::store::sqlite::{self, Place, Source, SqliteOptions, SqliteStore};
+use crate::store::{OnCommit, Stage, Store, StoreError, Transferred, transfer};
 use crate::telemetry::Telemetry;
 
 /// Opens the store that `settings` name; its commits are measured.
@@ -60,6 +60,17 @@ pub fn back_up(url: &StoreUrl, to: &Path) -> Result<u64, StoreError> {
             "{url} is backed up by PostgreSQL's own means, such as pg_dump or its archive of the log"
         ))),
     }
+}
+
+/// Moves the store of a file into a database, both of them held against relays; tells how far it is.
+pub async fn move_store(
+    from: &Path,
+    to: &PostgresUrl,
+    tell: &mut (dyn FnMut(Stage) + Send),
+) -> Result<Transferred, StoreError> {
+    let source = Source::open(from, super::system_clock())?;
+    let mut target = Target::open(to).await?;
+    transfer(&source, &mut target, tell).await
 }
 
 /// Looks at the place of a store.

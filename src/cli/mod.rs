@@ -14,6 +14,7 @@ mod jobs;
 mod lists;
 mod logging;
 mod many;
+mod migrate_store;
 mod panics;
 mod presets;
 mod running;
@@ -110,6 +111,8 @@ enum Command {
     Erase(act::EraseArgs),
     /// Copy the store to a new file, also while a relay has it open
     Backup(backup::BackupArgs),
+    /// Move the store from a file into a database, while no relay runs on it
+    MigrateStore(migrate_store::MigrateStoreArgs),
     /// Have the running relay read its configuration again
     Reload(act::ReloadArgs),
     /// List the destinations that come ready made, or print one
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
             Command::Move(args) => act::move_backlog(global, &args).await,
             Command::Erase(args) => act::erase(global, &args).await,
             Command::Backup(args) => backup::run(global, &args),
+            Command::MigrateStore(args) => migrate_store::run(global, &args).await,
             Command::Reload(args) => act::reload(global, &args).await,
             Command::Presets(args) => presets::run(global, &args),
             Command::Schema(args) => Ok(schema::run(&args)),

@@ -14,6 +14,7 @@ mod query;
 mod seal;
 mod senders;
 pub mod sqlite;
+mod transfer;
 
 pub use commons::{
     Commons, Held, HeldLane, LEASE, Owned, Presence, Replica, Roll, Seen, Told, UPKEEP,
@@ -32,6 +33,7 @@ pub use plan::{
 pub use query::{DeliveryFilter, EventDetail, EventFilter, Lacking, Revision, Tally, Wanted};
 pub use seal::{Fingerprint, KEY_BYTES, Keyring, Resealed, SealError, SealKey, Sealing};
 pub use senders::{Heard, Listen};
+pub use transfer::{Doing, Stage, Transferred, transfer};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -212,6 +214,12 @@ pub enum StoreError {
         "another relay already uses this store ({0}); stop it first, or give each relay its own store.url"
     )]
     InUse(String),
+    /// Not all of a store is there yet.
+    #[error(
+        "a store is being moved into {0} and is not all there; let `relay migrate-store` finish, or run it again, \
+         or drop that schema to give it up"
+    )]
+    HalfMoved(String),
     /// The lane has another owner by now: what this relay wanted to write is void.
     #[error("this relay no longer owns the lane of the delivery")]
     Fenced,

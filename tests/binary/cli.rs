@@ -39,33 +39,34 @@ Durable webhook relay and fan-out gateway for interview results
 Usage: relay [OPTIONS] [COMMAND]
 
 Commands:
-  serve        Run the relay (the default)
-  check        Check a configuration without starting anything
-  explain      Tell what would become of a body: each route with its clause, each request; nothing is sent
-  diff         Tell which deliveries another relay.toml would add, take away or change
-  send         Post a bundled sample or a file to the running relay
-  sink         Run a receiver that prints what it gets and fails on demand
-  demo         Show the whole relay at work on this machine, with receivers that fail
-  status       Tell what is stuck in the running relay, why, and what frees it
-  events       List what came in, newest first
-  event        Show one event with its revisions, deliveries and attempts
-  deliveries   List what goes out, newest first
-  tail         Print what happens, as it happens
-  pause        Hold a destination back; it lasts over restarts
-  resume       Let a destination go on, paused, open or blocked
-  replay       Send deliveries again that are delivered, dead or final otherwise: one, or all of a filter
-  reroute      Create what today's routes ask for and kept events do not have
-  discard      End deliveries that wait: one, or all of a filter
-  jobs         List what was begun by replay, reroute and discard, show one, or end it
-  move         Move what waits for a destination that is gone from relay.toml to another
-  erase        Take away everything about a candidate or a subject, and print the receipt
-  backup       Copy the store to a new file, also while a relay has it open
-  reload       Have the running relay read its configuration again
-  presets      List the destinations that come ready made, or print one
-  schema       Print the JSON Schema of relay.toml, for editors
-  health       Ask the running relay whether it is ready: exit 0 if so
-  completions  Print what a shell needs to complete these commands
-  help         Print this message or the help of the given subcommand(s)
+  serve          Run the relay (the default)
+  check          Check a configuration without starting anything
+  explain        Tell what would become of a body: each route with its clause, each request; nothing is sent
+  diff           Tell which deliveries another relay.toml would add, take away or change
+  send           Post a bundled sample or a file to the running relay
+  sink           Run a receiver that prints what it gets and fails on demand
+  demo           Show the whole relay at work on this machine, with receivers that fail
+  status         Tell what is stuck in the running relay, why, and what frees it
+  events         List what came in, newest first
+  event          Show one event with its revisions, deliveries and attempts
+  deliveries     List what goes out, newest first
+  tail           Print what happens, as it happens
+  pause          Hold a destination back; it lasts over restarts
+  resume         Let a destination go on, paused, open or blocked
+  replay         Send deliveries again that are delivered, dead or final otherwise: one, or all of a filter
+  reroute        Create what today's routes ask for and kept events do not have
+  discard        End deliveries that wait: one, or all of a filter
+  jobs           List what was begun by replay, reroute and discard, show one, or end it
+  move           Move what waits for a destination that is gone from relay.toml to another
+  erase          Take away everything about a candidate or a subject, and print the receipt
+  backup         Copy the store to a new file, also while a relay has it open
+  migrate-store  Move the store from a file into a database, while no relay runs on it
+  reload         Have the running relay read its configuration again
+  presets        List the destinations that come ready made, or print one
+  schema         Print the JSON Schema of relay.toml, for editors
+  health         Ask the running relay whether it is ready: exit 0 if so
+  completions    Print what a shell needs to complete these commands
+  help           Print this message or the help of the given subcommand(s)
 
 Options:
   -c, --config <FILE>         The configuration file [default: relay.toml]
@@ -99,6 +100,7 @@ fn every_command_explains_itself() {
         "move",
         "erase",
         "backup",
+        "migrate-store",
         "diff",
         "reload",
         "completions",

@@ -141,3 +141,51 @@ async fn a_database_is_checked_without_being_changed_and_backed_up_by_itself() {
     assert_eq!(code, 1);
     assert!(!told.contains("sesame"), "{told}");
 }
+
+/// What was taken on a file goes out from the database: once, and nothing of it is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_moved_from_a_file_into_a_database_between_two_runs() {
+    let cluster = Cluster::start();
+    let receiver = Receiver::gated();
+    let folder = folder(&receiver).await;
+    let (file, url) = ("sqlite:data/relay.db", cluster.url());
+    let process = start(&folder, file);
+    for subject in ["s-1", "s-2"] {
+        assert_eq!(post(&process, subject).await.status.as_u16(), 202);
+    }
+    let command = ["migrate-store", "--from", file, "--to", &url];
+    let (code, told) = run(folder.path(), &command);
+    assert_eq!(code, 1);
+    assert!(told.contains("already uses this store"), "{told}");
+    process.kill();
+
+    let (code, told) = run(folder.path(), &command);
+    assert_eq!(code, 0, "{told}");
+    for words in [
+        "2 events, 2 deliveries",
+        "the same on both sides",
+        " %, at ",
+        "Never start a relay on it again",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("sesame"), "{told}");
+    let (code, told) = run(folder.path(), &command);
+    assert_eq!(code, 1);
+    assert!(told.contains("nothing is left to move"), "{told}");
+    assert!(!told.contains("sesame"), "{told}");
+    for bad in ["postgres://relay:sesame@/", "mysql://relay:sesame@db/relay"] {
+        let (code, told) = run(
+            folder.path(),
+            &["migrate-store", "--from", file, "--to", bad],
+        );
+        assert_eq!(code, 1, "{told}");
+        assert!(!told.contains("sesame"), "{told}");
+    }
+
+    let process = start(&folder, &url);
+    receiver.let_go(9);
+    while get(&process, "/api/v1/status").await["counts"]["delivered"] != 2 {}
+    let again: Value = serde_json::from_slice(&post(&process, "s-2").await.body).unwrap();
+    assert_eq!(again["duplicate"], true);
+}

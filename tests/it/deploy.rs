@@ -56,6 +56,10 @@ name = "all"
 to = ["app"]
 "#;
 
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
 /// Every word of `text` that is the name of a metric.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -78,7 +82,6 @@ async fn scrape() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_that_is_promised_drawn_or_alerted_on_is_there() {
     let there = named(&scrape().await);
-    let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let dashboard = read("deploy/grafana/dashboard.json");
     let asked: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
     assert!(asked["panels"].as_array().unwrap().len() > 20);
@@ -111,7 +114,6 @@ async fn a_store_that_takes_no_writes_and_a_refused_reload_show_at_the_next_scra
 
 #[test]
 fn every_alert_is_explained_and_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap();
     let (alerts, cases) = (
         read("deploy/prometheus/alerts.yml"),
         read("deploy/prometheus/alerts_test.yml"),
@@ -133,13 +135,65 @@ fn every_alert_is_explained_and_has_a_case_in_which_it_fires_and_one_in_which_it
 
 #[test]
 fn the_configurations_of_compose_and_kubernetes_pass_check() {
-    let compose = std::fs::read_to_string("deploy/compose/relay.toml").unwrap();
-    assert_eq!(check(&compose), "");
-    let map = std::fs::read_to_string("deploy/kubernetes/configmap.yaml").unwrap();
-    let (_, block) = map.split_once("relay.toml: |\n").unwrap();
-    let lines: Vec<&str> = block
-        .lines()
-        .map(|line| line.strip_prefix("    ").unwrap_or(line))
-        .collect();
-    assert_eq!(check(&lines.join("\n")), "");
+    for store in ["", "-postgres"] {
+        let compose = read(&format!("deploy/compose{store}/relay.toml"));
+        assert_eq!(check(&compose), "");
+        let map = read(&format!("deploy/kubernetes{store}/configmap.yaml"));
+        let (_, block) = map.split_once("relay.toml: |\n").unwrap();
+        let lines: Vec<&str> = block
+            .lines()
+            .map(|line| line.strip_prefix("    ").unwrap_or(line))
+            .collect();
+        assert_eq!(check(&lines.join("\n")), "");
+    }
+}
+
+/// Every path below `folder` that a configuration names.
+fn secrets_under(folder: &str, text: &str) -> BTreeSet<String> {
+    let named = text.split(folder).skip(1);
+    let names = named.map(|rest| rest.split('"').next().unwrap().to_owned());
+    names.collect()
+}
+
+#[test]
+fn replicas_keep_nothing_get_the_database_from_a_secret_and_are_as_confined_as_the_sidecar() {
+    let replicas = read("deploy/kubernetes-postgres/deployment.yaml");
+    let sidecar = read("deploy/kubernetes/statefulset.yaml");
+    assert!(!replicas.contains("persistentVolumeClaim") && !replicas.contains("volumeClaim"));
+    assert!(replicas.contains("kind: PodDisruptionBudget") && replicas.contains("replicas: 3"));
+    for kept in [
+        "path: /readyz",
+        "path: /healthz",
+        "runAsNonRoot: true",
+        "runAsUser: 65532",
+        "seccompProfile: { type: RuntimeDefault }",
+        "automountServiceAccountToken: false",
+        "allowPrivilegeEscalation: false",
+        "readOnlyRootFilesystem: true",
+        "capabilities: { drop: [\"ALL\"] }",
+        "terminationGracePeriodSeconds: 60",
+    ] {
+        assert!(replicas.contains(kept) && sidecar.contains(kept), "{kept}");
+    }
+    let map = read("deploy/kubernetes-postgres/configmap.yaml");
+    let wanted = secrets_under("/run/secrets/relay/", &map);
+    assert!(wanted.contains("database-url"), "{wanted:?}");
+    let listed = replicas.split("- name: secrets # ").nth(1).unwrap();
+    let listed = listed.lines().next().unwrap().split(", ");
+    assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), wanted);
+}
+
+#[test]
+fn compose_gives_the_relay_each_secret_that_its_configuration_reads() {
+    for store in ["", "-postgres"] {
+        let compose = read(&format!("deploy/compose{store}/compose.yaml"));
+        let wanted = read(&format!("deploy/compose{store}/relay.toml"));
+        let wanted = secrets_under("/run/secrets/", &wanted);
+        assert!(wanted.len() >= 3, "{wanted:?}");
+        for name in wanted {
+            assert!(compose.contains(&format!("      - {name}\n")), "{name}");
+            let file = format!("  {name}:\n    file: ./secrets/{name}\n");
+            assert!(compose.contains(&file), "{name}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::Transaction;
 
 use super::fault::Fault;
-use super::{rows, sealed};
+use super::{import, rows, sealed};
 use crate::store::{Keyring, StoreError, StoreKey};
 
 /// Migration n stands at position n - 1. One that was released never changes.
@@ -15,7 +15,7 @@ const MIGRATIONS: &[&str] = &[concat!(
 )];
 
 /// Stands for the relay among advisory locks; the schema's name is the other half.
-const LOCK: i32 = 0x6d6f_6a69;
+pub(super) const LOCK: i32 = 0x6d6f_6a69;
 
 /// Relays that share a slot of the counts only wait for each other now and then.
 const SLOTS: u64 = 16;
@@ -40,17 +40,43 @@ pub(super) async fn open(
     key: [u8; 32],
     seals: Keyring,
 ) -> Result<Identity, StoreError> {
+    take(tx, schema).await?;
+    whole(tx, schema).await?;
+    bring_up(tx, key).await?;
+    sealed::adopt(tx, &seals).await?;
+    Ok(identify(tx, seals).await?)
+}
+
+/// Makes the schema where it is missing, and lets nobody else change it before the transaction ends.
+pub(super) async fn take(tx: &Transaction<'_>, schema: &str) -> Result<(), StoreError> {
     fit(tx).await?;
     let lock = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
     tx.query(lock, &[&LOCK, &schema])
         .await
         .map_err(Fault::from)?;
-    make_schema(tx, schema).await?;
-    for (number, sql) in (1..).zip(MIGRATIONS).skip(version_of(tx).await?) {
+    Ok(make_schema(tx, schema).await?)
+}
+
+/// Runs what the store lacks; answers how many migrations it had.
+pub(super) async fn bring_up(tx: &Transaction<'_>, key: [u8; 32]) -> Result<usize, StoreError> {
+    let had = version_of(tx).await?;
+    for (number, sql) in (1..).zip(MIGRATIONS).skip(had) {
         step(tx, number, sql, key).await?;
     }
-    sealed::adopt(tx, &seals).await?;
-    Ok(identify(tx, seals).await?)
+    Ok(had)
+}
+
+/// Whether there is a store, or a part of one.
+pub(super) async fn is_there(tx: &Transaction<'_>) -> Result<bool, Fault> {
+    rows::get(&one(tx, "SELECT to_regclass('meta') IS NOT NULL").await?, 0)
+}
+
+/// Refuses a schema that a store was not wholly moved into.
+async fn whole(tx: &Transaction<'_>, schema: &str) -> Result<(), StoreError> {
+    if is_there(tx).await? && import::mark(tx).await?.is_some() {
+        return Err(StoreError::HalfMoved(format!("the schema {schema}")));
+    }
+    Ok(())
 }
 
 /// The oldest `PostgreSQL` that has all that the functions use.
@@ -91,6 +117,7 @@ pub(super) async fn look(tx: &Transaction<'_>, schema: &str) -> Result<String, S
         .map_err(Fault::from)?;
     let words = match (rows::get(&found, 0)?, rows::get(&found, 1)?) {
         (true, _) => {
+            whole(tx, schema).await?;
             version_of(tx).await?;
             "is there"
         }
@@ -116,8 +143,7 @@ async fn make_schema(tx: &Transaction<'_>, schema: &str) -> Result<(), Fault> {
 /// How many migrations were run. Refuses a schema that this relay must not touch: what is newer is fine as long as it
 /// still has all that the schemas known here promise.
 async fn version_of(tx: &Transaction<'_>) -> Result<usize, StoreError> {
-    let there = one(tx, "SELECT to_regclass('meta') IS NOT NULL").await?;
-    if !rows::get::<bool>(&there, 0)? {
+    if !is_there(tx).await? {
         return Ok(0);
     }
     let found = one(

@@ -11,6 +11,7 @@ mod deliveries;
 mod erase;
 mod events;
 mod fault;
+mod import;
 mod jobs;
 mod kept;
 mod lanes;
@@ -39,6 +40,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use import::Target;
 pub use url::{BadUrl, PostgresUrl};
 
 use super::paging::Search;
@@ -120,16 +122,20 @@ pub async fn look(url: &PostgresUrl) -> Result<String, StoreError> {
     migrate::look(&tx, &url.schema).await
 }
 
+/// Names the place in what went wrong with it.
+fn named(url: &PostgresUrl, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(what) => StoreError::Unavailable(format!("{url}: {what}")),
+        StoreError::Corrupt(what) => StoreError::Corrupt(format!("{url}: {what}")),
+        other => other,
+    }
+}
+
 impl PostgresStore {
     /// Connects, and brings the schema up to date. Errors name the place, and neither user nor password.
     pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
-        Self::try_open(options).await.map_err(|error| match error {
-            StoreError::Unavailable(what) => {
-                StoreError::Unavailable(format!("{}: {what}", options.url))
-            }
-            StoreError::Corrupt(what) => StoreError::Corrupt(format!("{}: {what}", options.url)),
-            other => other,
-        })
+        let opened = Self::try_open(options).await;
+        opened.map_err(|error| named(&options.url, error))
     }
 
     async fn try_open(options: &PostgresOptions) -> Result<Self, StoreError> {

@@ -45,6 +45,11 @@ pub(super) fn check_version(conn: &Connection) -> Result<usize, StoreError> {
     Ok(version as usize)
 }
 
+/// Whether the schema is the newest that this relay knows.
+pub(super) fn is_current(conn: &Connection) -> Result<bool, StoreError> {
+    Ok(check_version(conn)? == MIGRATIONS.len())
+}
+
 /// Runs what the store lacks. `key` becomes the key of a store that has none.
 pub(super) fn migrate(conn: &mut Connection, key: [u8; 32]) -> Result<(), StoreError> {
     let version = check_version(conn)?;

@@ -9,6 +9,7 @@ mod create;
 mod deliveries;
 mod erase;
 mod events;
+mod export;
 mod fan_out;
 mod fault;
 mod file;
@@ -41,6 +42,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use backup::backup;
+pub use export::Source;
 pub use look::{Place, look};
 
 use super::{

@@ -19,6 +19,7 @@ mod senders;
 mod settle;
 mod sqlite;
 mod sweep;
+mod transfer;
 mod work;
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
