@@ -128,11 +128,11 @@ impl Holder {
         self.clear(held.clear);
         let freed = self.share_out(commons, (held, have)).await?;
         if !freed.is_empty() {
-            let told = match commons.let_go(freed).await {
-                Ok(()) => commons.cry(vec![Told::Leases]).await,
-                failed => failed,
+            let giving = async {
+                commons.let_go(freed).await?;
+                commons.cry(vec![Told::Leases]).await
             };
-            if let Err(error) = told {
+            if let Err(error) = self.in_time(giving).await {
                 tracing::debug!(%error, "lanes are given back later");
             }
         }
@@ -160,7 +160,8 @@ impl Holder {
         });
         let mut taken = Vec::new();
         if !plan.take.is_empty() {
-            taken = commons.take(&plan.take).await.unwrap_or_else(|error| {
+            let taking = self.in_time(commons.take(&plan.take)).await;
+            taken = taking.unwrap_or_else(|error| {
                 tracing::debug!(%error, "lanes are taken later");
                 Vec::new()
             });
@@ -188,6 +189,18 @@ impl Holder {
         needed.extend(upkeep_is_here.then(|| UPKEEP.into()));
         all.retain(|name, _| !needed.contains(name));
         Ok(self.freed(all, &here))
+    }
+
+    /// Waits for no lock and no connection for so long that what this relay has might run out. What is done all the same
+    /// shows the next time.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            answer = asked => answer,
+            () = self.with.clock.idle(TICK) => Err(StoreError::Unavailable("it takes too long".to_owned())),
+        }
     }
 
     /// What the loop had is free as soon as it has it no more; anything else the next time.

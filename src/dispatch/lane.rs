@@ -390,10 +390,10 @@ impl Lane {
         }
     }
 
-    /// It is this relay's until then.
+    /// It is this relay's until then. What was known before nobody knew whose it is may not be so any more.
     pub(super) fn renew(&mut self, until: Duration) {
         if self.is_over() {
-            self.window.look();
+            self.window.reread();
         }
         if !self.is_parting() {
             self.tenure = Tenure::Until(until);
