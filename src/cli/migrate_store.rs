@@ -89,19 +89,17 @@ fn tell(moved: &Transferred, args: &MigrateStoreArgs, url: &PostgresUrl) {
 /// Lines of progress, one a second at most.
 #[derive(Default)]
 struct Lines {
-    last: Option<(Doing, jiff::Timestamp)>,
+    last: Option<jiff::Timestamp>,
 }
 
 impl Lines {
     fn tell(&mut self, stage: Stage) {
         let now = app::system_clock().now();
-        let due = self.last.is_none_or(|(doing, at)| {
-            doing != stage.doing || now.duration_since(at).unsigned_abs() >= PAUSE
-        });
-        if !due {
+        let since = self.last.map(|at| now.duration_since(at).unsigned_abs());
+        if since.is_some_and(|since| since < PAUSE) {
             return;
         }
-        self.last = Some((stage.doing, now));
+        self.last = Some(now);
         let Stage {
             table, done, of, ..
         } = stage;

@@ -1,6 +1,9 @@
 //! `relay serve` on `PostgreSQL`: from a post to its delivery, over a restart, and while the database is gone.
 
 use http::Method;
+use mojito_relay::store::postgres::{PostgresUrl, Target};
+use mojito_relay::store::sqlite::Source;
+use mojito_relay::store::transfer;
 use mojito_relay::transport::{Answer, NetworkTransport};
 use serde_json::Value;
 
@@ -188,4 +191,58 @@ async fn a_store_is_moved_from_a_file_into_a_database_between_two_runs() {
     while get(&process, "/api/v1/status").await["counts"]["delivered"] != 2 {}
     let again: Value = serde_json::from_slice(&post(&process, "s-2").await.body).unwrap();
     assert_eq!(again["duplicate"], true);
+    process.kill();
+    cluster.stop();
+    let (code, told) = run(folder.path(), &command);
+    assert_eq!(code, 1);
+    assert!(!told.contains("sesame"), "{told}");
+}
+
+/// Begins to move a file, and leaves off at the third table.
+async fn half_moved(file: &std::path::Path, url: &str) {
+    let source = Source::open(file, mojito_relay::app::system_clock()).unwrap();
+    let mut target = Target::open(&PostgresUrl::parse(url).unwrap())
+        .await
+        .unwrap();
+    let (enough, mut told) = (tokio::sync::Notify::new(), 0);
+    let mut tell = |_| {
+        told += 1;
+        if told == 3 {
+            enough.notify_one();
+        }
+    };
+    tokio::select! {
+        biased;
+        () = enough.notified() => {}
+        done = transfer(&source, &mut target, &mut tell) => panic!("{done:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_does_not_start_on_a_store_that_is_half_there() {
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    let receiver = Receiver::failing(0);
+    let folder = folder(&receiver).await;
+    let process = start(&folder, "sqlite:data/relay.db");
+    assert_eq!(post(&process, "s-1").await.status.as_u16(), 202);
+    process.kill();
+    half_moved(&folder.file("data/relay.db"), &url).await;
+    let started = Process::start_in(folder.path(), &[("DATABASE", &url)]);
+    let (status, log) = started.err().expect("it does not start");
+    assert_eq!(status.code(), Some(1), "{log}");
+    for words in ["is not all there", "relay migrate-store"] {
+        assert!(log.contains(words), "{log}");
+    }
+    let from = ["migrate-store", "--from", "sqlite:data/relay.db", "--to"];
+    let (code, told) = loop {
+        let (code, told) = run(folder.path(), &[&from[..], &[&url]].concat());
+        // The reader of what was left off may not have ended yet.
+        if !told.contains("already uses this store") {
+            break (code, told);
+        }
+    };
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("from an earlier try"), "{told}");
+    drop(start(&folder, &url));
 }

@@ -91,6 +91,12 @@ impl Target {
         if migrate::is_there(&tx).await? {
             let mark = mark(&tx).await?;
             same_store(&tx, origin, mark.is_some()).await?;
+            if !migrate::is_current(&tx).await? {
+                return Err(StoreError::Unavailable(
+                    "another version of the relay began to move this store; drop the schema, and begin anew"
+                        .to_owned(),
+                ));
+            }
             if mark.is_none_or(|mark| mark.generation != Some(origin.generation)) {
                 empty(&tx, Some(origin.generation)).await?;
             }

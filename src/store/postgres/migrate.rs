@@ -71,6 +71,13 @@ pub(super) async fn is_there(tx: &Transaction<'_>) -> Result<bool, Fault> {
     rows::get(&one(tx, "SELECT to_regclass('meta') IS NOT NULL").await?, 0)
 }
 
+/// Whether the schema is the newest that this relay knows.
+pub(super) async fn is_current(tx: &Transaction<'_>) -> Result<bool, Fault> {
+    let sql = "SELECT (SELECT number FROM meta WHERE key = 'schema')";
+    let schema: Option<i64> = rows::get(&one(tx, sql).await?, 0)?;
+    Ok(schema.and_then(|number| usize::try_from(number).ok()) == Some(MIGRATIONS.len()))
+}
+
 /// Refuses a schema that a store was not wholly moved into.
 async fn whole(tx: &Transaction<'_>, schema: &str) -> Result<(), StoreError> {
     if is_there(tx).await? && import::mark(tx).await?.is_some() {

@@ -241,3 +241,40 @@ fn bound<'a>(column: &str, cell: &'a Cell) -> ToSqlOutput<'a> {
         Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::transfer::TABLES;
+
+    #[test]
+    fn every_table_and_column_of_a_file_is_moved() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut conn, [7; 32]).unwrap();
+        let sql =
+            "SELECT t.name, c.name FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c
+                   WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'meta'";
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let mut there = BTreeMap::<String, Vec<String>>::new();
+        for row in rows.unwrap() {
+            let (table, column) = row.unwrap();
+            there.entry(table).or_default().push(column);
+        }
+        let mut moved = BTreeMap::<String, Vec<String>>::new();
+        for table in TABLES {
+            let columns = table.columns.iter().map(|(column, _)| *column);
+            let columns = columns.filter(|column| *column != "slot");
+            // Each store finds a subject by a part of the same digest.
+            let columns = columns.map(|column| if column == "digest" { "hash" } else { column });
+            let columns = columns.map(str::to_owned).collect();
+            moved.insert(table.name.to_owned(), columns);
+        }
+        for columns in there.values_mut().chain(moved.values_mut()) {
+            columns.sort();
+        }
+        assert_eq!(moved, there);
+    }
+}

@@ -215,6 +215,12 @@ async fn a_store_that_was_moved_is_the_same_store_and_works_on() {
     assert_eq!(told.before, 0);
     assert_eq!(std::fs::read(path(&old)).unwrap(), bytes);
 
+    let mut keyless = options(&url, 1);
+    keyless.seals = Keyring::default();
+    let refused = PostgresStore::open(&keyless).await;
+    let Err(StoreError::KeyMissing { .. }) = refused else {
+        panic!("{refused:?}");
+    };
     let new = opened(&url).await;
     similar(&before, &everything(&new).await);
     for subject in ["s-4", "s-5"] {
@@ -325,6 +331,11 @@ async fn a_move_that_is_broken_off_anywhere_goes_on_and_ends_the_same() {
         };
         let words = refused.unwrap_err().to_string();
         assert!(words.contains("relay migrate-store"), "{words}");
+        let looked = mojito_relay::store::postgres::look(&options(&url, 1).url).await;
+        assert!(
+            matches!(looked, Err(StoreError::HalfMoved(_))),
+            "{looked:?}"
+        );
     }
     assert!(tries > 6, "{tries}");
     let new = opened(&url).await;
@@ -441,5 +452,13 @@ async fn a_target_that_holds_something_else_is_refused() {
     client.batch_execute(sql).await.unwrap();
     let words = moved(&old, &url).await.unwrap_err().to_string();
     assert!(words.contains("another store is being moved"), "{words}");
+
+    let url = postgres::shared().url();
+    assert!(!broken_off(&old, &url, 9).await);
+    let client = postgres::connect(&url).await;
+    let sql = "UPDATE meta SET number = number + 1 WHERE key = 'schema'";
+    client.batch_execute(sql).await.unwrap();
+    let words = moved(&old, &url).await.unwrap_err().to_string();
+    assert!(words.contains("another version"), "{words}");
     old.leave().await;
 }
