@@ -64,7 +64,8 @@ async fn every_view(page: &Page, relay: &TestRelay, look: &str) {
     let event = dead["items"][0]["event_id"].as_str().unwrap().to_owned();
     page.until_it_shows("ats is blocked. 15 deliveries wait there.")
         .await;
-    page.until("document.querySelectorAll('table')[1].querySelector('[data-key]')")
+    let errors = "[...document.querySelectorAll('table')].find((one) => one.textContent.includes('Last errors'))";
+    page.until(&format!("{errors}.querySelector('[data-key]')"))
         .await;
     for (view, hash, shown) in [
         ("overview", "#/", "Last errors"),
