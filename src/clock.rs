@@ -23,9 +23,14 @@ pub trait Clock: Send + Sync {
     /// Returns once so much time has passed, whatever becomes of the time of day.
     async fn pause(&self, length: Duration);
 
-    /// The same for periodic work that nobody waits for: no reason for a test to move its clock on.
+    /// Returns once [`Self::monotonic`] is `at` or later. For periodic work that nobody waits for: no reason for a test to move
+    /// its clock on.
+    async fn idle_until(&self, at: Duration);
+
+    /// The same from now on.
     async fn idle(&self, length: Duration) {
-        self.pause(length).await;
+        self.idle_until(self.monotonic().saturating_add(length))
+            .await;
     }
 }
 
@@ -113,6 +118,10 @@ impl Clock for SystemClock {
     )]
     async fn pause(&self, length: Duration) {
         tokio::time::sleep(length).await;
+    }
+
+    async fn idle_until(&self, at: Duration) {
+        self.pause(at.saturating_sub(self.monotonic())).await;
     }
 }
 
@@ -219,11 +228,10 @@ impl ManualClock {
         }
     }
 
-    async fn rest(&self, length: Duration, idle: bool) {
+    async fn rest_until(&self, at: Duration, idle: bool) {
         let enter = |inner: &mut Manual, serial, sleeper| {
-            let at = inner.monotonic + length;
             inner.pausing.insert((at, serial), sleeper);
-            !length.is_zero()
+            at > inner.monotonic
         };
         self.wait(idle, enter).await;
     }
@@ -254,11 +262,11 @@ impl Clock for ManualClock {
     }
 
     async fn pause(&self, length: Duration) {
-        self.rest(length, false).await;
+        self.rest_until(self.monotonic() + length, false).await;
     }
 
-    async fn idle(&self, length: Duration) {
-        self.rest(length, true).await;
+    async fn idle_until(&self, at: Duration) {
+        self.rest_until(at, true).await;
     }
 }
 

@@ -108,9 +108,12 @@ impl Upkeep {
             }
             let next = step_at.min(look_at);
             let next = reseal_at.map_or(next, |at| at.min(next));
-            let left = next.saturating_sub(self.clock.monotonic());
             // Another relay has not let go yet of what is to be moved.
-            let left = if moving { left.min(PAUSE) } else { left };
+            let next = if moving {
+                next.min(self.clock.monotonic() + PAUSE)
+            } else {
+                next
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -118,7 +121,7 @@ impl Upkeep {
                 () = self.renamed.changed.notified() => {}
                 // Put back to waiting, or accepted by the rules from before.
                 () = self.mover.unserved() => moved.clear(),
-                () = self.clock.idle(left) => {}
+                () = self.clock.idle_until(next) => {}
             }
         }
     }

@@ -135,15 +135,16 @@ impl Alerts {
         };
         let mut look_at = self.clock.monotonic() + LOOK;
         loop {
-            let left = look_at.saturating_sub(self.clock.monotonic());
+            let now = self.clock.monotonic();
             let due = known.digests.due();
-            let left = due.map_or(left, |at| after(self.clock.now(), at).min(left));
+            let due = due.map(|at| now + after(self.clock.now(), at));
+            let next = due.map_or(look_at, |at| at.min(look_at));
             let pause = async {
                 // Where nobody is told there is nothing to look for.
                 if self.to.names().is_empty() {
                     std::future::pending::<()>().await;
                 }
-                self.clock.idle(left).await;
+                self.clock.idle_until(next).await;
             };
             tokio::select! {
                 biased;
