@@ -324,16 +324,17 @@ impl Destination {
     /// Where it is healthy and things wait all the same.
     fn slow(&self, now: Timestamp) -> Option<String> {
         let (name, waiting) = (&self.name, self.count(State::Waiting));
-        if self.reason.contains("failed: ") {
-            let reason = &self.reason;
-            return Some(format!(
-                "{name} has {waiting} waiting: {reason}; it is tried again by itself"
-            ));
-        }
         if let Some(until) = self.held_until.filter(|until| *until > now) {
             let left = between(now, until);
             return Some(format!(
                 "{name} asked for a pause of another {left}, with {waiting} waiting; at once: relay resume {name}"
+            ));
+        }
+        // Of a healthy lane that is not held: its attempts fail.
+        if !self.reason.is_empty() {
+            let reason = &self.reason;
+            return Some(format!(
+                "{name} has {waiting} waiting: {reason}; it is tried again by itself"
             ));
         }
         let due = self.oldest_due_at.filter(|due| after(*due, now) >= LATE)?;
